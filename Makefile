@@ -1,0 +1,39 @@
+# `make` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sweep pairs test lint format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installed again when the requirements change; what is there already stays.
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[quickstart,dev]'
+	touch $@
+
+setup: .venv/installed ## Make .venv with everything that the quickstart and the tests need
+
+sweep: setup ## Run the quickstart: a 5 x 5 grid of seeds, minutes on two cores, no network (again: goes on)
+	$(BIN)/python train.py -m experiment=quickstart $(ARGS)
+
+pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
+	$(BIN)/python train.py -m experiment=quickstart seed=paired seed.init='range(0,8)' seed.order='$${seed.init}' sweep=runs/pairs $(ARGS)
+
+lint: setup ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## Lint, then run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+clean: ## Remove .venv and caches; never touches runs/
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""What Hydra loads of this project: the sweeper ``grid``, and the resolver that counts a machine's workers."""
+
+# No postponed annotations: Hydra executes plugins before they are in sys.modules, where dataclasses would look them up.
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+def _workers(accelerator: str, threads: int, per_gpu: int) -> int:
+    from seedgrid.trials.devices import workers
+
+    try:
+        return workers(accelerator, int(threads), int(per_gpu))
+    except ValueError:
+        return 1  # a wrong type, which the check of the whole config names
+
+
+OmegaConf.register_new_resolver("seedgrid.workers", _workers, replace=True)
+
+
+class GridSweeper(Sweeper):
+    """Runs the trials of a sweep that are not done yet; the work is in :mod:`seedgrid.sweep.grid`."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self.params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> Sequence[Any]:
+        from seedgrid.sweep.grid import run_grid
+
+        return run_grid(self.hydra_context, self.task_function, self.config, self.params, arguments)
+
+
+@dataclass
+class GridSweeperConfig:
+    """Config node of the sweeper ``grid``.
+
+    Attributes:
+        params: overrides that the command line may replace, for experiment files: ``seed.init: range(0,25)``.
+    """
+
+    _target_: str = "hydra_plugins.seedgrid_sweepers.GridSweeper"
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConfig, provider="seedgrid")

@@ -1,0 +1,1 @@
+"""What the trials say: pure functions on arrays, without torch, Hydra, files or plots."""

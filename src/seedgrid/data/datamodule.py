@@ -1,0 +1,104 @@
+"""Batches: training batches in the order that the order seed draws, validation batches sorted by length."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from seedgrid.data.tokens import Tokens
+from seedgrid.seeds import epoch_order
+
+Batch = dict[str, torch.Tensor]
+
+
+def training_batches(order_seed: int, examples: int, batch_size: int, steps: int, start: int = 0) -> list[np.ndarray]:
+    """Indices of the examples of each step in ``range(start, steps)``.
+
+    All epochs are one sequence, so that a trial can start at any step. An epoch's last batch may be smaller.
+    """
+    per_epoch = -(-examples // batch_size)
+    batches = []
+    for epoch in range(start // per_epoch, -(-steps // per_epoch)):
+        order = epoch_order(order_seed, examples, epoch)
+        for index in range(per_epoch):
+            if start <= epoch * per_epoch + index < steps:
+                batches.append(order[index * batch_size : (index + 1) * batch_size])
+    return batches
+
+
+def validation_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Every example once, similar lengths together, so that little is padded."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+
+
+class TokenDataModule(pl.LightningDataModule):
+    """Training batches from step ``start`` on, and the validation batches.
+
+    Args:
+        train, validation: tokenized examples.
+        order_seed: draws the permutation of each epoch.
+        batch_size: training examples a step.
+        validation_batch_size: examples a validation batch.
+        steps: steps of the whole training.
+        start: steps that were taken before (a resumed trial).
+        pad_id: the word piece to pad with.
+    """
+
+    def __init__(
+        self,
+        train: Tokens,
+        validation: Tokens,
+        *,
+        order_seed: int,
+        batch_size: int,
+        validation_batch_size: int,
+        steps: int,
+        start: int = 0,
+        pad_id: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train = train
+        self.validation = validation
+        self.train_batches = training_batches(order_seed, len(train), batch_size, steps, start)
+        self.validation_batches = validation_batches(validation.lengths, validation_batch_size)
+        self.pad_id = pad_id
+
+    @property
+    def validation_order(self) -> np.ndarray:
+        """The validation examples' indices in the order in which the batches hold them; int64."""
+        return np.concatenate(self.validation_batches)
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.train, self.train_batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.validation, self.validation_batches)
+
+    def _loader(self, tokens: Tokens, batches: list[np.ndarray]) -> DataLoader:
+        # Collating a batch takes microseconds: a worker process would cost more than it saves.
+        return DataLoader(
+            range(len(tokens)), batch_sampler=batches, collate_fn=lambda indices: collate(tokens, indices, self.pad_id)
+        )
+
+
+def collate(tokens: Tokens, indices: list[int], pad_id: int) -> Batch:
+    """Pad the examples at ``indices`` to their longest.
+
+    Returns:
+        ``input_ids``, ``token_type_ids``, ``attention_mask``: int64, examples x longest; ``labels``: int64, examples.
+    """
+    indices = np.asarray(indices)
+    lengths = tokens.lengths[indices]
+    real = np.arange(lengths.max()) < lengths[:, None]
+    positions = np.where(real, tokens.starts[indices][:, None] + np.arange(lengths.max()), 0)
+    ids = np.where(real, tokens.ids[positions], pad_id)
+    segments = np.where(real, tokens.segments[positions], 0)
+    return {
+        "input_ids": torch.from_numpy(ids.astype(np.int64)),
+        "token_type_ids": torch.from_numpy(segments.astype(np.int64)),
+        "attention_mask": torch.from_numpy(real.astype(np.int64)),
+        "labels": torch.from_numpy(tokens.label[indices]),
+    }

@@ -1,0 +1,554 @@
+"""Generated acceptability judgements: is this a sentence of English?
+
+In the manner of minimal-pair suites (BLiMP: Warstadt et al., 2020, TACL 8): for each phenomenon a template draws an
+acceptable sentence and an unacceptable one that differs as little as possible. Templates and lexicon are our own.
+
+Every template is symmetric: whatever word form makes one sentence unacceptable makes another one acceptable, equally
+often, and the two members of a pair have (almost) the same length. So neither single words nor length tell the label;
+a model must relate words to each other, sometimes across a distractor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from seedgrid.data.examples import Examples
+
+MAXIMUM_TRAIN_SIZE = 100_000
+"""Well within what every template can give, so that drawing without repetition stays quick."""
+MAXIMUM_VALIDATION_SIZE = 25_000
+
+Pair = tuple[str, str]
+"""An acceptable sentence and its unacceptable partner. Either one determines the other."""
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------------------------------------------------- lexicon
+# What agrees in number is a pair (singular, plural), indexed by a number: 0 or 1.
+# All common nouns begin with a consonant, so that the article "a" is always right.
+
+
+class Verb(NamedTuple):
+    base: str
+    third_person: str
+    past: str
+    participle: str
+    gerund: str
+
+    @property
+    def present(self) -> tuple[str, str]:
+        """(singular, plural)."""
+        return self.third_person, self.base
+
+
+def _words(table: str) -> tuple[str, ...]:
+    return tuple(table.split())
+
+
+def _nouns(table: str) -> tuple[tuple[str, str], ...]:
+    """Nouns from "box/boxes chair ...": a plural in -s need not be written."""
+    entries = (entry.partition("/") for entry in table.split())
+    return tuple((singular, plural or singular + "s") for singular, _, plural in entries)
+
+
+def _verbs(table: str) -> tuple[Verb, ...]:
+    """Verbs from "admire take/takes/took/taken/taking ...": the forms of a regular verb need not be written."""
+    return tuple(Verb(*entry.split("/")) if "/" in entry else _regular(entry) for entry in table.split())
+
+
+def _regular(base: str) -> Verb:
+    stem = base.removesuffix("e")
+    return Verb(base, base + "s", stem + "ed", stem + "ed", stem + "ing")
+
+
+PEOPLE = _nouns(
+    "teacher student doctor nurse lawyer farmer driver singer writer painter guest visitor customer tourist dancer "
+    "pilot soldier manager scientist banker baker child/children friend cousin guide judge clerk player professor "
+    "passenger plumber journalist librarian gardener sailor detective"
+)
+MEN = _nouns("man/men boy father brother son grandfather king prince husband gentleman/gentlemen")
+WOMEN = _nouns("woman/women girl mother sister daughter grandmother queen princess/princesses wife/wives lady/ladies")
+MALE_NAMES = _words(
+    "Tom John Peter David Paul Robert James Henry George Frank Oliver Simon Martin Daniel Victor Steven"
+)
+FEMALE_NAMES = _words("Anna Mary Emma Laura Julia Sarah Alice Helen Susan Lucy Nora Clara Diana Karen Linda Rachel")
+NAMES = (*MALE_NAMES, *FEMALE_NAMES)
+THINGS = _nouns(
+    "box/boxes chair lamp bottle basket blanket clock radio suitcase bag camera guitar mirror bucket ladder toy vase "
+    "statue phone laptop printer knife/knives cup plate pillow tent kite drum hammer helmet jacket shirt doll flag "
+    "candle violin trumpet telescope map table carpet bicycle tray jar kettle book magazine poster letter backpack"
+)
+PLACES = _nouns(
+    "house school shop station church/churches bridge hotel museum library/libraries garage barn bakery/bakeries "
+    "factory/factories hospital tower castle cinema restaurant bank market park garden"
+)
+PREPOSITIONS = ("near", "behind", "beside", "next to", "in front of")
+
+# Neither kind of verb can do without its object, or take one, in any sense that a reader would think of.
+TRANSITIVE = _verbs(
+    "repair damage destroy admire describe remove replace inspect obtain mention select purchase acquire ruin protect "
+    "discover take/takes/took/taken/taking fix/fixes/fixed/fixed/fixing carry/carries/carried/carried/carrying "
+    "grab/grabs/grabbed/grabbed/grabbing touch/touches/touched/touched/touching"
+)
+INTRANSITIVE = _verbs(
+    "laugh smile sneeze cough faint complain hesitate yawn arrive shiver apologize snore giggle wink limp tremble "
+    "stumble sleep/sleeps/slept/slept/sleeping fall/falls/fell/fallen/falling kneel/kneels/knelt/knelt/kneeling "
+    "vanish/vanishes/vanished/vanished/vanishing"
+)
+# Each verb is replaced by one verb of the other kind only, so that a sentence has one partner.
+OTHER_KIND = dict(zip(TRANSITIVE + INTRANSITIVE, INTRANSITIVE + TRANSITIVE, strict=True))
+TOWARDS_PEOPLE = _verbs(
+    "like admire trust respect help visit follow avoid love fear praise thank invite ignore blame "
+    "know/knows/knew/known/knowing"
+)
+QUALITIES = ("old", "new", "cheap", "heavy", "dirty", "clean", "small", "large", "strange", "beautiful")
+COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "grey")
+MOODS = ("tall", "happy", "tired", "busy", "famous", "polite", "nervous", "clever", "lonely", "hungry", "rich", "sad")
+TIMES = ("yesterday", "last night", "last week", "this morning", "on Monday", "on Friday")
+OCCASIONS = ("during the concert", "after the meeting", "before dinner", "at the party", "on the train", "after lunch")
+ADVERBS = ("also", "always", "certainly", "secretly", "finally", "now")
+
+EXPERIENCES = (
+    *("been to Rome", "seen the sea", "told a lie", "won a prize", "missed a train", "written a poem"),
+    *("ridden a horse", "climbed a mountain", "lived abroad", "driven a truck"),
+)
+NEWS = ("rumor", "news", "claim", "story", "report", "fact")
+EFFECTS_OF_NEWS = ("surprise", "shock", "worry", "annoy", "upset", "please", "scare", "delight")
+
+BE, WAS, HAVE, DO, SEEM = ("is", "are"), ("was", "were"), ("has", "have"), ("does", "do"), ("seems", "seem")
+
+
+# --------------------------------------------------------------------------------------------------- parts of speech
+
+
+def _one(rng: np.random.Generator, options: Sequence[T]) -> T:
+    return options[rng.integers(len(options))]
+
+
+def _two(rng: np.random.Generator, options: Sequence[T]) -> tuple[T, T]:
+    """Two different ones."""
+    first, step = rng.integers(len(options)), rng.integers(1, len(options))
+    return options[first], options[(first + step) % len(options)]
+
+
+def _number(rng: np.random.Generator) -> int:
+    return int(rng.integers(2))
+
+
+def _two_subjects(rng: np.random.Generator) -> tuple[str, str]:
+    """Two different people in the singular, each a name or "the" and a noun."""
+    names, nouns = _two(rng, NAMES), _two(rng, PEOPLE)
+    return tuple(_one(rng, (name, f"the {noun[0]}")) for name, noun in zip(names, nouns, strict=True))
+
+
+def _predicate_of_people(rng: np.random.Generator) -> tuple[str, str]:
+    """(singular, plural) of a predicate in a tense that shows number."""
+    verb, mood = _one(rng, INTRANSITIVE), _one(rng, MOODS)
+    singular, plural, rest = _one(
+        rng,
+        (
+            (*BE, mood),
+            (*WAS, mood),
+            (*SEEM, mood),
+            (*HAVE, verb.participle),
+            (*BE, verb.gerund),
+            (*verb.present, "every day"),
+        ),
+    )
+    return f"{singular} {rest}", f"{plural} {rest}"
+
+
+# The three kinds of gendered noun phrases, which decide the pronoun.
+MALE, FEMALE, PLURAL = range(3)
+PRONOUNS = ("he", "she", "they")
+REFLEXIVES = ("himself", "herself", "themselves")
+
+
+def _gendered(rng: np.random.Generator, kind: int) -> str:
+    if kind == PLURAL:
+        return _one(rng, (*MEN, *WOMEN))[1]
+    return _one(rng, (MEN, WOMEN)[kind])[0]
+
+
+def _wrong_kind(head: int, distractor: int) -> int:
+    """The kind of the distractor, or where that is right, the next one: every kind is wrong as often as it is right."""
+    return distractor if distractor != head else (head + 1) % 3
+
+
+class Auxiliary(NamedTuple):
+    positive: tuple[str, str]
+    negative: tuple[str, str]
+    form: str
+    """The form of the verb that it takes, a field of `Verb`."""
+
+
+PERFECT = Auxiliary(HAVE, ("hasn't", "haven't"), "participle")
+PROGRESSIVE = Auxiliary(BE, ("isn't", "aren't"), "gerund")
+MODALS = tuple(
+    Auxiliary((positive, positive), (negative, negative), "base")
+    for positive, negative in (("will", "won't"), ("can", "can't"), ("should", "shouldn't"), ("must", "mustn't"))
+)
+
+
+# ------------------------------------------------------------------------------------------------------- phenomena
+
+
+def agreement_prepositional_phrase(rng: np.random.Generator) -> Pair:
+    """The boxes near the lamp are / *is heavy."""
+    number, distractor = _number(rng), _number(rng)
+    if rng.integers(2):
+        head, other = _two(rng, THINGS)
+        verb, quality = _one(rng, (BE, WAS, SEEM, ("looks", "look"))), _one(rng, QUALITIES)
+        predicate = tuple(f"{form} {quality}" for form in verb)
+    else:
+        head, other = _one(rng, PEOPLE), _one(rng, (*THINGS, *PLACES))
+        predicate = _predicate_of_people(rng)
+    subject = f"the {head[number]} {_one(rng, PREPOSITIONS)} the {other[distractor]}"
+    if rng.integers(2):
+        subject += f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}"
+    return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
+
+
+def agreement_relative_clause(rng: np.random.Generator) -> Pair:
+    """The boys that the nurse knows are / *is tall. The boys that the nurse knows / *know arrived on Monday."""
+    number, distractor = _number(rng), _number(rng)
+    head, other = (noun[n] for noun, n in zip(_two(rng, PEOPLE), (number, distractor), strict=True))
+    verb = _one(rng, TOWARDS_PEOPLE)
+    violated = _one(rng, ("main clause", "main clause, subject relative", "relative clause"))
+    if violated == "relative clause":
+        predicate = f"{_one(rng, INTRANSITIVE).past} {_one(rng, TIMES)}"
+        right, wrong = verb.present[distractor], verb.present[1 - distractor]
+        return f"the {head} that the {other} {right} {predicate}.", f"the {head} that the {other} {wrong} {predicate}."
+    if violated == "main clause":
+        subject = f"the {head} that the {other} {verb.present[distractor]}"
+    else:
+        subject = f"the {head} that {verb.past} the {other}"
+    predicate = _predicate_of_people(rng)
+    return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
+
+
+def agreement_question(rng: np.random.Generator) -> Pair:
+    """Why do / *does the boys that the teacher admires laugh?"""
+    number, distractor = _number(rng), _number(rng)
+    if rng.integers(2):
+        head, other = _two(rng, THINGS)
+        auxiliary, rest = _one(rng, (BE, WAS, DO)), _one(rng, QUALITIES)
+        rest = f"look {rest}" if auxiliary is DO else rest
+        modifier = f"{_one(rng, PREPOSITIONS)} the {other[distractor]}"
+    else:
+        head, other = _two(rng, PEOPLE)
+        verb = _one(rng, INTRANSITIVE)
+        auxiliary, rest = _one(rng, ((DO, verb.base), (HAVE, verb.participle), (BE, verb.gerund), (WAS, verb.gerund)))
+        modifier = f"that the {other[distractor]} {_one(rng, TOWARDS_PEOPLE).present[distractor]}"
+    question = _one(rng, ("", "why "))
+    rest = f"the {head[number]} {modifier} {rest}?"
+    return f"{question}{auxiliary[number]} {rest}", f"{question}{auxiliary[1 - number]} {rest}"
+
+
+def reflexive(rng: np.random.Generator) -> Pair:
+    """The sister that the king knew punished herself / *himself for the mistake."""
+    head, distractor = rng.integers(3, size=2)
+    other = f"the {_gendered(rng, distractor)}"
+    if distractor != PLURAL:
+        other = _one(rng, (other, _one(rng, (MALE_NAMES, FEMALE_NAMES)[distractor])))
+    modifier = _one(rng, (f"that {other} {_one(rng, TOWARDS_PEOPLE).past}", f"{_one(rng, PREPOSITIONS)} {other}"))
+    before, after = _one(
+        rng,
+        (
+            ("punished", "for the mistake"),
+            ("introduced", "to the guests"),
+            ("described", "in the letter"),
+            ("defended", "in court"),
+            ("prepared", "for the exam"),
+            ("talked about", "for hours"),
+            ("looked at", "in the mirror"),
+            ("criticized", "in public"),
+            ("hurt", "last week"),
+            ("warmed", "by the fire"),
+        ),
+    )
+    start = f"the {_gendered(rng, head)} {modifier} {before}"
+    wrong = _wrong_kind(head, distractor)
+    return f"{start} {REFLEXIVES[head]} {after}.", f"{start} {REFLEXIVES[wrong]} {after}."
+
+
+def determiner_noun(rng: np.random.Generator) -> Pair:
+    """Anna took those / *that old red chairs. These old red chairs / *chair fell to the floor."""
+    number = _number(rng)
+    determiner, noun = _one(rng, (("this", "these"), ("that", "those"))), _one(rng, THINGS)
+    adjectives = _one(rng, ("", f"{_one(rng, QUALITIES)} ", f"{_one(rng, QUALITIES)} {_one(rng, COLOURS)} "))
+    right = f"{determiner[number]} {adjectives}{noun[number]}"
+    if rng.integers(2):
+        wrong = f"{determiner[number]} {adjectives}{noun[1 - number]}"
+        owner = _one(rng, PEOPLE)[_number(rng)]
+        events = ("fell to the floor", "disappeared last week", "cost a lot of money", f"belonged to the {owner}")
+        event = _one(rng, events)
+        return f"{right} {event}.", f"{wrong} {event}."
+    wrong = f"{determiner[1 - number]} {adjectives}{noun[number]}"
+    subject, _ = _two_subjects(rng)
+    start = f"{subject} {_one(rng, TRANSITIVE).past}"
+    end = _one(rng, ("", f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}", f" {_one(rng, TIMES)}"))
+    return f"{start} {right}{end}.", f"{start} {wrong}{end}."
+
+
+def negative_polarity(rng: np.random.Generator) -> Pair:
+    """No boy that the nurse knew has ever seen the sea. *The boy that no nurse knew has ever seen the sea."""
+    number, distractor = _number(rng), _number(rng)
+    head, other = (noun[n] for noun, n in zip(_two(rng, PEOPLE), (number, distractor), strict=True))
+    verb, subordinate = _one(rng, TOWARDS_PEOPLE).past, rng.integers(2)
+    if rng.integers(2):
+        experience = _one(rng, EXPERIENCES)
+        polar = f"{{}} {head} {HAVE[number]} ever {experience}"
+        if subordinate:
+            frame = f"{{}} {head} that {{}} {other} {verb} {HAVE[number]} ever {experience}."
+            return frame.format("no", "the"), frame.format("the", "no")
+        distracting = f"{{}} {other} {_one(rng, INTRANSITIVE).past} {_one(rng, TIMES)}"
+        licensed, free = "no", "the"
+    else:
+        polar_rest = f"{_one(rng, TRANSITIVE).past} any {_one(rng, THINGS)[1]}"
+        if subordinate:
+            frame = f"the {head} that {{}}{verb} the {other} {{}}{polar_rest}."
+            return frame.format("", "never "), frame.format("never ", "")
+        first, second = _two_subjects(rng)
+        polar, distracting = f"{first} {{}}{polar_rest}", f"{second} {{}}{verb} the {other}"
+        licensed, free = "never ", ""
+    right, wrong = (
+        (polar.format(licensed), distracting.format(free)),
+        (polar.format(free), distracting.format(licensed)),
+    )
+    if rng.integers(2):
+        right, wrong = right[::-1], wrong[::-1]
+    conjunction = _one(rng, (", and ", ", but "))
+    return conjunction.join(right) + ".", conjunction.join(wrong) + "."
+
+
+def adjunct_island(rng: np.random.Generator) -> Pair:
+    """Which lamp must Anna fix so that Tom can sleep? *Which lamp must Anna sleep so that Tom can fix?"""
+    subject, other = _two_subjects(rng)
+    connective = _one(rng, ("because", "although", "if", "so that", "even though", "now that"))
+    filler, thing = (noun[0] for noun in _two(rng, THINGS))
+    start = f"which {filler} {_one(rng, ('will', 'must', 'should', 'can'))} {subject}"
+    adjunct = f"{connective} {other} {_one(rng, ('can', 'cannot'))}"
+    if rng.integers(2):
+        extracted, verb = _one(rng, TRANSITIVE).base, _one(rng, INTRANSITIVE).base
+        return f"{start} {extracted} {adjunct} {verb}?", f"{start} {verb} {adjunct} {extracted}?"
+    first, second = (verb.base for verb in _two(rng, TRANSITIVE))
+    return f"{start} {first} {adjunct} {second} the {thing}?", f"{start} {first} the {thing} {adjunct} {second}?"
+
+
+def complex_noun_phrase_island(rng: np.random.Generator) -> Pair:
+    """Which lamp will the boy that can fix the radio take? *Which lamp will the boy that can fix take the radio?"""
+    person, other = (noun[0] for noun in _two(rng, PEOPLE))
+    filler, thing = (noun[0] for noun in _two(rng, THINGS))
+    first, second = _two(rng, TRANSITIVE)
+    modal, embedded = _one(rng, ("will", "must", "should", "can")), _one(rng, ("can", "will", "must"))
+    frame = _one(rng, ("subject relative", "object relative", "noun complement"))
+    if frame == "subject relative":
+        start = f"which {filler} {modal} the {person} that {embedded} {first.base}"
+        return f"{start} the {thing} {second.base}?", f"{start} {second.base} the {thing}?"
+    if frame == "object relative":
+        verb = _one(rng, TOWARDS_PEOPLE).base
+        rest = f"{verb} the {other} that {embedded} {first.base}"
+        return f"which {person} {modal} {rest} the {thing}?", f"which {thing} {modal} the {person} {rest}?"
+    verb = _one(rng, EFFECTS_OF_NEWS)
+    clause = f"did the {_one(rng, NEWS)} that {_one(rng, NAMES)} {first.past}"
+    return f"which {person} {clause} the {thing} {verb}?", f"which {thing} {clause} {verb} the {person}?"
+
+
+def coordinate_structure_island(rng: np.random.Generator) -> Pair:
+    """What did Anna take and Tom repair / *laugh? Why did Anna shiver / *repair and Tom laugh?"""
+    subject, other = _two_subjects(rng)
+    question, extracts, violated = _one(
+        rng, ((f"which {_one(rng, THINGS)[0]}", True, 0), ("what", True, 1), ("when", False, 0), ("why", False, 1))
+    )
+    right = _two(rng, TRANSITIVE if extracts else INTRANSITIVE)
+    wrong = [OTHER_KIND[verb] if i == violated else verb for i, verb in enumerate(right)]
+    return tuple(
+        f"{question} did {subject} {first.base} and {other} {second.base}?" for first, second in (right, wrong)
+    )
+
+
+def verb_form(rng: np.random.Generator) -> Pair:
+    """The boy will quickly take / *taken the lamp. Has the boy that will sleep taken / *taking the lamp?"""
+    number = _number(rng)
+    head, thing = _one(rng, PEOPLE)[number], _one(rng, THINGS)[_number(rng)]
+    auxiliaries = (PERFECT, _one(rng, MODALS), PROGRESSIVE)
+    used, distracting = _two(rng, range(3))
+    auxiliary = auxiliaries[used].positive[number]
+    verb = _one(rng, TRANSITIVE)
+    # Each form is wrong after one of the other auxiliaries; never the participle after "be", which can be a passive.
+    forms = [getattr(verb, auxiliaries[kind].form) for kind in (used, used - 1)]
+    if rng.integers(2):
+        start, mark = f"the {head} {auxiliary} {_one(rng, ADVERBS)}", "."
+    else:
+        distractor = auxiliaries[distracting]
+        clause = f"{distractor.positive[number]} {getattr(_one(rng, INTRANSITIVE), distractor.form)}"
+        start, mark = f"{auxiliary} the {head} that {clause}", "?"
+    return tuple(f"{start} {form} the {thing}{mark}" for form in forms)
+
+
+def argument_structure(rng: np.random.Generator) -> Pair:
+    """Anna repaired / *laughed the lamp after lunch. Anna laughed / *repaired after lunch."""
+    subject, _ = _two_subjects(rng)
+    thing, occasion = _one(rng, THINGS)[_number(rng)], _one(rng, OCCASIONS)
+    frame, form, verbs = _one(
+        rng,
+        (
+            (f"{subject} {{}} the {thing} {occasion}.", "past", TRANSITIVE),
+            (f"{subject} {{}} {occasion}.", "past", INTRANSITIVE),
+            (f"the {thing} had been {{}} by {subject}.", "participle", TRANSITIVE),
+            (f"{subject} had {{}} {occasion}.", "participle", INTRANSITIVE),
+        ),
+    )
+    verb = _one(rng, verbs)
+    return frame.format(getattr(verb, form)), frame.format(getattr(OTHER_KIND[verb], form))
+
+
+def filler_gap(rng: np.random.Generator) -> Pair:
+    """Anna knew what / *that Tom took on Monday. Anna knew that / *what Tom took the lamp on Monday."""
+    subject, other = _two_subjects(rng)
+    middle = _one(rng, ("", f"{_one(rng, PEOPLE)[1]} {_one(rng, ('said', 'thought', 'claimed'))} "))
+    start = f"{subject} {_one(rng, ('knew', 'remembered', 'forgot', 'noticed', 'understood', 'revealed'))}"
+    clause = f"{middle}{other} {_one(rng, TRANSITIVE).past}"
+    time, thing = _one(rng, TIMES), _one(rng, THINGS)[_number(rng)]
+    if rng.integers(2):
+        return f"{start} what {clause} {time}.", f"{start} that {clause} {time}."
+    return f"{start} that {clause} the {thing} {time}.", f"{start} what {clause} the {thing} {time}."
+
+
+def quantifier(rng: np.random.Generator) -> Pair:
+    """There was a nurse near every barn. *There was every nurse near a barn. Almost every / *a nurse slept."""
+    number = _number(rng)
+    weak = ("a", _one(rng, ("several", "many", "some")))[number]
+    person, other = (noun[number] for noun in _two(rng, PEOPLE))
+    preposition, place = _one(rng, PREPOSITIONS), _one(rng, PLACES)[number]
+    was = WAS[number]
+    if rng.integers(2):
+        strong = ("every", "all")[number]
+        frame = f"{_one(rng, ('almost', 'nearly'))} {{}} {person} {was} {preposition} {{}} {place}."
+        return frame.format(strong, weak), frame.format(weak, strong)
+    strong = ("every", _one(rng, ("most", "both")))[number]
+    frames = [
+        f"there {was} {{0}} {person} {preposition} {{1}} {place}.",
+        f"{preposition} {{1}} {place} there {was} {{0}} {person}.",
+    ]
+    if number:  # not in the singular: a relative clause can redeem "there was every ..."
+        verb = _one(rng, TOWARDS_PEOPLE).past
+        frames.append(f"there {was} {{0}} {person} that {{1}} {other} {verb} {preposition} the {place}.")
+    frame = _one(rng, frames)
+    return frame.format(weak, strong), frame.format(strong, weak)
+
+
+def tag_question(rng: np.random.Generator) -> Pair:
+    """The girl that has arrived can sleep, can't / *hasn't she? The girl that Tom knew can sleep, can't she / *he?"""
+    head, distractor = rng.integers(3, size=2)
+    number = int(head == PLURAL)
+    subject, verb = _gendered(rng, head), _one(rng, INTRANSITIVE)
+    if rng.integers(2):
+        main, other = _two(rng, (PERFECT, PROGRESSIVE, *MODALS))
+        clause = f"{other.positive[number]} {getattr(_one(rng, INTRANSITIVE), other.form)}"
+        tags = [f"{auxiliary.negative[number]} {PRONOUNS[head]}" for auxiliary in (main, other)]
+    else:
+        # Modals, since other auxiliaries would have to agree with the wrong pronoun too.
+        main = _one(rng, MODALS)
+        clause = f"the {_gendered(rng, distractor)} {_one(rng, TOWARDS_PEOPLE).past}"
+        tags = [f"{main.negative[0]} {PRONOUNS[kind]}" for kind in (head, _wrong_kind(head, distractor))]
+    start = f"the {subject} that {clause} {main.positive[number]} {getattr(verb, main.form)}"
+    return tuple(f"{start}, {tag}?" for tag in tags)
+
+
+# ------------------------------------------------------------------------------------------------------------- sets
+
+TEMPLATES: tuple[Callable[[np.random.Generator], Pair], ...] = (
+    agreement_prepositional_phrase,
+    agreement_relative_clause,
+    agreement_question,
+    reflexive,
+    determiner_noun,
+    negative_polarity,
+    adjunct_island,
+    complex_noun_phrase_island,
+    coordinate_structure_island,
+    verb_form,
+    argument_structure,
+    filler_gap,
+    quantifier,
+    tag_question,
+)
+PHENOMENA: tuple[str, ...] = tuple(template.__name__ for template in TEMPLATES)
+
+
+def generate(train_size: int, validation_size: int, seed: int = 0) -> tuple[Examples, Examples]:
+    """Draw a training and a validation set of acceptability judgements, without ``text_pair``.
+
+    Labels are 1 (acceptable) and 0 (unacceptable), equally many of each; where a size is odd, the numbers differ by
+    one. Numbers of sentences of any two phenomena differ by at most two. No sentence occurs twice.
+
+    Both members of a minimal pair are in the same set. Were they split, a model that has learnt one of them by heart
+    would be led to the wrong label for the other, and validation would score memory, below chance. Kept together in
+    training they show that the words they share do not matter; in validation they let one count pairs as BLiMP does.
+    Where a size is odd, one pair gives only one of its members.
+
+    Whether a pair is for training or for validation is a fixed property of the pair (a hash of its text), the same
+    for every seed and size. Thus neither set depends on the other's size, and no pair of any training set is in any
+    validation set. A smaller set is not a part of a larger one.
+
+    Args:
+        train_size: sentences in the training set, 1 to `MAXIMUM_TRAIN_SIZE`.
+        validation_size: sentences in the validation set, 1 to `MAXIMUM_VALIDATION_SIZE`.
+        seed: not negative; together with the sizes it determines the sentences and their order.
+
+    Raises:
+        ValueError: a size is out of its range, or the seed is negative.
+    """
+    for name, size, maximum in (
+        ("train_size", train_size, MAXIMUM_TRAIN_SIZE),
+        ("validation_size", validation_size, MAXIMUM_VALIDATION_SIZE),
+    ):
+        if not 1 <= size <= maximum:
+            raise ValueError(f"{name}={size}: generated sentences can be 1 to {maximum}; choose a size in this range")
+    if seed < 0:
+        raise ValueError(f"seed={seed} is negative; give 0 or a positive integer to generate sentences from")
+    train, _ = _draw_examples("train", train_size, seed)
+    validation, _ = _draw_examples("validation", validation_size, seed)
+    return train, validation
+
+
+def _draw_examples(split: str, size: int, seed: int) -> tuple[Examples, np.ndarray]:
+    """The examples of a split, and the phenomenon of each as an index into `PHENOMENA` (int64 array of ``size``)."""
+    rng = np.random.default_rng((seed, ("train", "validation").index(split)))
+    pairs, phenomena = _draw_pairs(rng, split, (size + 1) // 2)
+    text = tuple(sentence for pair in pairs for sentence in pair)
+    examples = Examples(text, None, np.tile(np.array([1, 0]), len(pairs)))
+    kept = np.arange(len(text))
+    if size % 2:
+        kept = np.delete(kept, rng.integers(1, 3) * -1)
+    order = rng.permutation(kept)
+    return examples.take(order), np.repeat(phenomena, 2)[order]
+
+
+def _draw_pairs(rng: np.random.Generator, split: str, count: int) -> tuple[list[Pair], np.ndarray]:
+    """``count`` different minimal pairs and the phenomenon of each, phenomena in turn."""
+    phenomena = np.resize(rng.permutation(len(TEMPLATES)), count)
+    pairs, drawn = [], set()
+    for phenomenon in phenomena:
+        while True:
+            acceptable, unacceptable = (_sentence(words) for words in TEMPLATES[phenomenon](rng))
+            if acceptable not in drawn and _split_of(acceptable) == split:
+                break
+        drawn.add(acceptable)
+        pairs.append((acceptable, unacceptable))
+    return pairs, phenomena
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
+def _split_of(acceptable: str) -> str:
+    """A fifth of all pairs is for validation."""
+    return "validation" if hashlib.sha256(acceptable.encode()).digest()[0] % 5 == 0 else "train"

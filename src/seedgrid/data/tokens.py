@@ -1,0 +1,120 @@
+"""Examples as word pieces, and the cache that tokenizes them once a sweep."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from seedgrid.data.examples import Examples
+from seedgrid.files import write_whole
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N tokenized examples, one after the other.
+
+    Attributes:
+        ids: int32, word pieces of all examples.
+        segments: int8, as long as ``ids``: 0 in the first text, 1 in the second.
+        starts: int64 of length N + 1: example i is ``ids[starts[i]:starts[i + 1]]``.
+        label: int64 of length N.
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+    starts: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Word pieces of each example; int64 of length N."""
+        return np.diff(self.starts)
+
+
+def tokenize(examples: Examples, tokenizer, max_length: int) -> Tokens:
+    """Tokenize with a fast Transformers tokenizer; what is too long is cut from the longer text of a pair."""
+    encoded = tokenizer(
+        list(examples.text),
+        None if examples.text_pair is None else list(examples.text_pair),
+        truncation="longest_first",
+        max_length=max_length,
+        return_token_type_ids=True,
+        return_attention_mask=False,
+    )
+    lengths = np.fromiter((len(ids) for ids in encoded["input_ids"]), dtype=np.int64, count=len(examples))
+    return Tokens(
+        ids=np.concatenate([np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]),
+        segments=np.concatenate([np.asarray(ids, dtype=np.int8) for ids in encoded["token_type_ids"]]),
+        starts=np.concatenate([[0], np.cumsum(lengths)]),
+        label=examples.label,
+    )
+
+
+def cached_tokens(examples: Examples, tokenizer_folder: Path, max_length: int, cache: Path) -> Path:
+    """Path of a Parquet file in ``cache`` with the tokens of ``examples``; makes it if no one has.
+
+    Several processes may ask at once: one tokenizes, the others wait for its file.
+    """
+    key = hashlib.sha256(f"{examples.digest()} {tokenizer_digest(tokenizer_folder)} {max_length}".encode())
+    path = cache / f"tokens-{key.hexdigest()[:16]}.parquet"
+    if path.exists():
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            from transformers import AutoTokenizer
+
+            tokens = tokenize(examples, AutoTokenizer.from_pretrained(str(tokenizer_folder)), max_length)
+            write_whole(path, lambda file: pq.write_table(_table(tokens), file))
+    return path
+
+
+def read_tokens(path: Path) -> Tokens:
+    """Read what :func:`cached_tokens` wrote."""
+    table = pq.read_table(path)
+    ids, segments = (table[name].combine_chunks() for name in ("ids", "segments"))
+    return Tokens(
+        ids.flatten().to_numpy(),
+        segments.flatten().to_numpy(),
+        ids.offsets.to_numpy().astype(np.int64),
+        table["label"].to_numpy().copy(),  # torch wants arrays that it could write to
+    )
+
+
+def _table(tokens: Tokens) -> pa.Table:
+    starts = pa.array(tokens.starts, pa.int32())
+    return pa.table(
+        {
+            "ids": pa.ListArray.from_arrays(starts, pa.array(tokens.ids)),
+            "segments": pa.ListArray.from_arrays(starts, pa.array(tokens.segments)),
+            "label": pa.array(tokens.label),
+        }
+    )
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 over the files of a model folder that define its tokenizer."""
+    sha = hashlib.sha256()
+    for name in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "spiece.model",
+        "special_tokens_map.json",
+        "sentencepiece.bpe.model",
+        "added_tokens.json",
+    ):
+        if (folder / name).is_file():
+            sha.update(f"{name};".encode() + (folder / name).read_bytes())
+    return sha.hexdigest()

@@ -1,0 +1,1 @@
+"""When to validate, how, and by which metrics."""

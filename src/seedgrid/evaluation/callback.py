@@ -1,0 +1,101 @@
+"""Validation at fractions of an epoch, without a trace in the training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+from torch.nn.functional import cross_entropy
+
+from seedgrid.evaluation.metrics import compute_metrics
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One pass over the validation set.
+
+    Attributes:
+        step: optimizer steps taken before it.
+        epoch: the same as a fraction of an epoch.
+        loss: mean cross-entropy over the examples.
+        metrics: column to value.
+        score: the task's metric, one of ``metrics``.
+        seconds: how long the pass took.
+        logits: float32 on the CPU, examples (in the data set's order) x classes.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    metrics: dict[str, float]
+    score: float
+    seconds: float
+    logits: torch.Tensor
+
+
+class FractionalValidation(pl.Callback):
+    """Validates after the given steps and hands each :class:`Evaluation` on.
+
+    It draws no random number and puts the module back into train mode, so the training is bit-identical however often
+    it is validated. (The paper's code stayed in eval mode, without dropout, until the next epoch.)
+
+    Args:
+        steps: after how many steps to validate; 0 is before the first.
+        steps_per_epoch: steps of one pass over the training set.
+        labels: int64 on the CPU, examples.
+        metric: the task's metric.
+        report: called with each evaluation.
+    """
+
+    def __init__(
+        self,
+        steps: list[int],
+        steps_per_epoch: int,
+        labels: torch.Tensor,
+        metric: str,
+        report: Callable[[pl.Trainer, pl.LightningModule, Evaluation], None],
+    ) -> None:
+        self.steps = frozenset(steps)
+        self.steps_per_epoch = steps_per_epoch
+        self.labels = labels
+        self.metric = metric
+        self.report = report
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if pl_module.start == 0 and 0 in self.steps:
+            self._validate(trainer, pl_module, 0)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx) -> None:
+        step = pl_module.start + batch_idx + 1
+        if step in self.steps and not trainer.should_stop:
+            self._validate(trainer, pl_module, step)
+
+    def _validate(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> None:
+        begin = time.perf_counter()
+        logits = predict(trainer, module)
+        loss = cross_entropy(logits, self.labels).item()
+        metrics = compute_metrics(logits, self.labels, self.metric)
+        evaluation = Evaluation(
+            step, step / self.steps_per_epoch, loss, metrics, metrics[self.metric], time.perf_counter() - begin, logits
+        )
+        self.report(trainer, module, evaluation)
+
+
+def predict(trainer: pl.Trainer, module: pl.LightningModule) -> torch.Tensor:
+    """Logits of the validation set: float32 on the CPU, examples (in the data set's order) x classes."""
+    data = trainer.datamodule
+    was_training = module.training
+    module.eval()
+    logits = []
+    with torch.inference_mode(), trainer.precision_plugin.val_step_context():
+        for batch in data.val_dataloader():
+            batch = module.transfer_batch_to_device(batch, module.device, 0)
+            logits.append(module(batch).float())
+    module.train(was_training)
+    order = torch.from_numpy(data.validation_order)
+    unsorted = torch.empty(len(order), logits[0].shape[1])
+    unsorted[order] = torch.cat(logits).cpu()
+    return unsorted

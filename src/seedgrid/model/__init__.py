@@ -1,0 +1,1 @@
+"""The fine-tuned network: pretrained encoder, new layer, optimizer and schedule."""

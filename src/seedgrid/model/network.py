@@ -1,0 +1,88 @@
+"""The network of a trial: the pretrained encoder, and new layers drawn from the init seed."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+from seedgrid.errors import InputError
+from seedgrid.seeds import new_layer_weights
+
+
+def build_network(
+    folder: Path, labels: tuple[str, ...], init_seed: int, layers: int | None = None, dropout: float | None = None
+) -> PreTrainedModel:
+    """A sequence classifier with pretrained weights and a new head, on the CPU, in float32.
+
+    The pretrained weights are the same in every trial and read from disk once a process. What the checkpoint does not
+    have, and the classification head even if it has one, is drawn from the init seed: weights normal with the model's
+    own ``initializer_range``, biases 0.
+
+    Raises:
+        InputError: the folder holds no encoder that Transformers can classify with, or it lacks encoder weights.
+    """
+    pristine, new = _pretrained(folder, labels, layers, dropout)
+    network = copy.deepcopy(pristine)
+    parameters = dict(network.named_parameters())
+    seen: Counter[tuple[int, ...]] = Counter()
+    with torch.no_grad():
+        for name in new:
+            parameter = parameters[name]
+            if parameter.ndim == 1:
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            else:
+                shape = tuple(parameter.shape)
+                scale = getattr(network.config, "initializer_range", 0.02)
+                parameter.copy_(torch.from_numpy(new_layer_weights(init_seed, shape, scale, repeat=seen[shape])))
+                seen[shape] += 1
+    return network
+
+
+@lru_cache(maxsize=1)
+def _pretrained(
+    folder: Path, labels: tuple[str, ...], layers: int | None, dropout: float | None
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The network with its pretrained weights, and the names of the parameters that are to be drawn anew."""
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except Exception as error:
+        raise InputError(f"model: {folder}/config.json cannot be read: {_first_line(error)}") from None
+    if layers is not None:
+        if layers > config.num_hidden_layers:
+            raise InputError(f"model.layers={layers}: the model has only {config.num_hidden_layers}; give at most that")
+        config.num_hidden_layers = layers
+    if dropout is not None:
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+            if isinstance(getattr(config, name, None), float):
+                setattr(config, name, dropout)
+        for name in ("classifier_dropout", "seq_classif_dropout"):
+            if hasattr(config, name):
+                setattr(config, name, dropout)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+    try:
+        network, info = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except Exception as error:
+        raise InputError(f"model: {folder} cannot be loaded as a classifier: {_first_line(error)}") from None
+    missing = set(info["missing_keys"])
+    prefix = f"{network.base_model_prefix}."
+    new = []
+    for name, _ in network.named_parameters():
+        if not name.startswith(prefix):
+            new.append(name)
+        elif name in missing:
+            if "pooler" not in name:
+                raise InputError(f"model: the weights in {folder} lack {name}; give a complete pretrained encoder")
+            new.append(name)
+    return network.train(), tuple(new)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,73 @@
+"""Where pretrained weights lie, and what identifies them. Without torch, so that a finished sweep answers at once."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from seedgrid.errors import InputError
+from seedgrid.settings import ModelSettings
+
+OFFLINE_HINT = "offline, use model=minilm (comes with a Python package) or model.path=FOLDER"
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
+
+
+def locate(model: ModelSettings) -> Path:
+    """The local folder of a model, fetched from the hub where it has to be.
+
+    Raises:
+        InputError: no such package, folder or hub name, no network, or a folder without a model.
+    """
+    if model.path:
+        folder = Path(model.path).expanduser()
+        if not folder.is_dir():
+            if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
+                raise InputError(f"model.path={model.path}: no such folder")
+            return _fetch(model.path)
+        name = f"model.path={model.path}"
+    else:
+        package = importlib.util.find_spec(model.package)
+        if package is None:
+            raise InputError(
+                f"model.package={model.package}: not installed; pip install {model.package.replace('_', '-')}"
+            )
+        folder = Path(package.origin).parent / "model"
+        name = f"model.package={model.package}"
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{name}: {folder} has no config.json; give a folder that from_pretrained can load")
+    if not weight_files(folder):
+        raise InputError(f"{name}: {folder} has no weights (model*.safetensors or pytorch_model*.bin)")
+    return folder
+
+
+def _fetch(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    def fetch(*weights: str) -> Path:
+        return Path(snapshot_download(name, allow_patterns=["config.json", *weights, *TOKENIZER_FILES]))
+
+    try:
+        folder = fetch("model*.safetensors*")
+        return folder if weight_files(folder) else fetch("pytorch_model*.bin*")
+    except (RepositoryNotFoundError, HFValidationError):
+        raise InputError(f"model.path={name}: neither a folder here nor a public model on the hub") from None
+    except Exception as error:  # the hub's client raises a dozen kinds for "no network" and "not in the cache"
+        raise InputError(
+            f"model.path={name}: cannot fetch it from the Hugging Face hub ({type(error).__name__}); {OFFLINE_HINT}"
+        ) from None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights: safetensors if there are any, else PyTorch's."""
+    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a model's configuration and weights, wherever they lie."""
+    sha = hashlib.sha256()
+    for file in (folder / "config.json", *weight_files(folder)):
+        with file.open("rb") as content:
+            sha.update(hashlib.file_digest(content, "sha256").digest())
+    return sha.hexdigest()[:16]

@@ -1,0 +1,55 @@
+"""The three seeds of a trial and the random streams that come from them.
+
+Nothing random in a trial depends on what was drawn before: every draw comes from a stream of its own, addressed by the
+seed and by what is drawn. So a trial can start at any step, after any other trial, and draw the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+# First word of a stream's address, so that equal init, order and dropout seeds never share a stream.
+_INIT, _ORDER, _DROPOUT, _SUBSET = 1, 2, 3, 4
+
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+
+
+class Seeds(BaseModel):
+    """The seeds of one trial: WI and DO of Dodge et al. (2020), and the one for dropout masks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    init: Seed = 0
+    order: Seed = 0
+    dropout: Seed = 0
+
+
+def new_layer_weights(init_seed: int, shape: tuple[int, ...], scale: float, repeat: int = 0) -> np.ndarray:
+    """Weights of a new layer, normal with standard deviation ``scale``.
+
+    They depend on the seed and the shape alone, so an init seed means the same weights on every task (Dodge et al.
+    2020, section 4). ``repeat`` counts earlier new layers of the same shape in one network.
+
+    Returns:
+        float32 array of ``shape``.
+    """
+    generator = np.random.default_rng([_INIT, init_seed, repeat])
+    return (scale * generator.standard_normal(shape)).astype(np.float32)
+
+
+def epoch_order(order_seed: int, examples: int, epoch: int) -> np.ndarray:
+    """A permutation of ``examples`` indices for one epoch (counted from 0); int64 array."""
+    return np.random.default_rng([_ORDER, order_seed, epoch]).permutation(examples)
+
+
+def dropout_state(dropout_seed: int, step: int) -> int:
+    """What to seed the dropout generator with before ``step`` (counted from 0); fits a signed 64-bit integer."""
+    return int(np.random.SeedSequence([_DROPOUT, dropout_seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def fixed_subset(examples: int, size: int) -> np.ndarray:
+    """The same ``size`` of ``examples`` indices in every trial, in ascending order; int64 array."""
+    return np.sort(np.random.default_rng([_SUBSET, examples]).permutation(examples)[:size])

@@ -1,0 +1,267 @@
+"""A trial's settings, checked: types, ranges, and which of them change its numbers.
+
+Hydra composes, this module checks. Everything below the entry points takes these objects, never Hydra's config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from seedgrid.errors import InputError
+from seedgrid.seeds import Seeds
+from seedgrid.tasks import Task
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSettings(_Group):
+    """``data``: where GLUE lies and how much of a task to use.
+
+    Attributes:
+        root: folder of GLUE's TSV files; None or empty: the Hugging Face hub.
+        train_size: a fixed subset of this many training examples, the same in every trial; None: all.
+        validation_size: likewise for validation.
+        max_length: word pieces after which an example is cut.
+    """
+
+    root: str | None
+    train_size: Count | None
+    validation_size: Count | None
+    max_length: Annotated[int, Field(ge=4)]
+
+
+class ModelSettings(_Group):
+    """``model``: pretrained weights and what is kept of them.
+
+    Attributes:
+        name: short name, part of the default sweep folder.
+        path: name on the Hugging Face hub or a local folder.
+        package: installed Python package that carries the weights in its ``model`` folder, instead of ``path``.
+        layers: keep the first so many encoder layers; None: all.
+        dropout: dropout probability everywhere; None: as pretrained.
+        learning_rate: peak rate recommended for this model; recipes refer to it.
+    """
+
+    name: str
+    path: str | None
+    package: str | None
+    layers: Count | None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None
+    learning_rate: Positive
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> ModelSettings:
+        if not self.path and not self.package:
+            raise ValueError("model.path is empty; give a hub name or a folder, or choose another model")
+        return self
+
+
+class Recipe(_Group):
+    """``recipe``: how a trial is optimized.
+
+    Attributes:
+        name: short name, part of the default sweep folder.
+        epochs: passes over the training set; may be a fraction.
+        batch_size: examples a step.
+        learning_rate: peak rate.
+        warmup: share of the steps in which the rate rises linearly from 0; then it falls linearly to 0.
+        weight_decay: decoupled, on everything but biases and norms.
+        gradient_norm: gradients are clipped to this total norm; None: not clipped.
+        betas, eps: of AdamW.
+    """
+
+    name: str
+    epochs: Positive
+    batch_size: Count
+    learning_rate: Positive
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    gradient_norm: Positive | None
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
+    eps: Positive
+
+
+class EvaluationSettings(_Group):
+    """``evaluation``: when to validate.
+
+    Attributes:
+        per_epoch: validations an epoch; 0.5 means every second epoch.
+        at_start: validate before the first step too.
+        batch_size: examples a validation batch.
+    """
+
+    per_epoch: Positive
+    at_start: bool
+    batch_size: Count
+
+
+class TrainerSettings(_Group):
+    """``trainer``: the device of one trial.
+
+    Attributes:
+        accelerator: ``cpu``, ``gpu``, or ``auto``: a GPU if there is one.
+        precision: Lightning's name for it; ``auto``: bf16-mixed on a GPU, 32-true on a CPU.
+        threads: CPU threads of one trial; a different number may change the last bits of its results.
+        per_gpu: trials that share one GPU.
+        deterministic: use deterministic GPU kernels only.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
+    threads: Count
+    per_gpu: Count
+    deterministic: bool
+
+
+class LoggerSettings(_Group):
+    """``logger``: where curves go besides the records.
+
+    Attributes:
+        kind: ``wandb``, ``csv`` or ``none``.
+        project, entity: of Weights & Biases; entity None: the user's default.
+        tags: added to the tags that every run has.
+    """
+
+    kind: Literal["wandb", "csv", "none"]
+    project: str = "seedgrid"
+    entity: str | None = None
+    tags: list[str] = []
+
+
+class CheckpointSettings(_Group):
+    """``checkpoint``: minutes of training between two checkpoints of a running trial; 0: after every step."""
+
+    minutes: Annotated[float, Field(ge=0)]
+
+
+class Settings(_Group):
+    """All of one trial's settings.
+
+    Attributes:
+        sweep: the sweep's folder.
+        dry_run: list what would run instead of running it.
+        keep_best: keep the best model of the sweep in ``<sweep>/best_model``.
+        retry: whether trials that failed before are tried again.
+        redo: whether damaged records are moved aside and run again.
+        prepared: set by the sweeper: the fingerprint of what it has prepared in the sweep's folder.
+    """
+
+    task: Task
+    model: ModelSettings
+    recipe: Recipe
+    seed: Seeds
+    data: DataSettings
+    evaluation: EvaluationSettings
+    trainer: TrainerSettings
+    logger: LoggerSettings
+    checkpoint: CheckpointSettings
+    sweep: Annotated[str, Field(min_length=1)]
+    dry_run: bool
+    keep_best: bool
+    retry: Literal["failed", "none"]
+    redo: bool
+    prepared: str | None
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> Settings:
+        if self.evaluation.per_epoch > 10_000:
+            raise ValueError("evaluation.per_epoch is above 10000; there cannot be more validations than steps")
+        return self
+
+
+def read_settings(config: DictConfig) -> Settings:
+    """Check a composed config (without Hydra's own part).
+
+    Raises:
+        InputError: a value is missing, of the wrong type or out of range, or an interpolation leads nowhere.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        reason = str(error).splitlines()[0].rstrip(".")
+        if "Missing mandatory value" in reason:
+            raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
+        raise InputError(f"{key}: {reason}") from None
+    values.pop("hydra", None)
+    return _checked(Settings, values)
+
+
+def read_seeds(config: DictConfig) -> Seeds:
+    """Check the seed group of a composed config alone; as :func:`read_settings`."""
+    try:
+        values = OmegaConf.to_container(config.seed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(f"seed: {str(error).splitlines()[0]}") from None
+    return _checked(Seeds, values, "seed")
+
+
+def _checked(kind: type[BaseModel], values: Any, *prefix: str) -> Any:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        # A discriminated union adds its tag to the path of the key; it is no part of what the user wrote.
+        key = ".".join(str(part) for part in (*prefix, *first["loc"]) if part not in ("glue", "files", "grammar"))
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error":
+            raise InputError(f"{key}: {message}" if key else message) from None
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{key} is no key of this project; see --help for those that are") from None
+        if first["type"] == "missing":
+            raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
+        raise InputError(f"{key}={first['input']}: {message[0].lower()}{message[1:]}") from None
+
+
+def identity(
+    settings: Settings, device: str, precision: str, data_digest: dict[str, str], weights_digest: str
+) -> dict[str, Any]:
+    """Everything that changes a trial's numbers, apart from its seeds, as flat keys.
+
+    Data and weights count by content, wherever they lie. Names, folders, loggers, launchers and workers do not count.
+    """
+    parts = {
+        "task": {"labels": settings.task.labels, "metric": settings.task.metric},
+        "data": {"max_length": settings.data.max_length, **data_digest},
+        "model": {
+            "weights": weights_digest,
+            **settings.model.model_dump(exclude={"name", "path", "package", "learning_rate"}),
+        },
+        "recipe": settings.recipe.model_dump(exclude={"name"}),
+        "evaluation": settings.evaluation.model_dump(),
+        "trainer": {
+            "device": device,
+            "precision": precision,
+            "threads": settings.trainer.threads,
+            "deterministic": settings.trainer.deterministic,
+        },
+    }
+    return {f"{group}.{key}": value for group, values in parts.items() for key, value in values.items()}
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """A short digest of :func:`identity`."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Steps that one pass over ``examples`` takes; the last batch of an epoch may be smaller."""
+    return math.ceil(examples / batch_size)
+
+
+def total_steps(examples: int, recipe: Recipe) -> int:
+    """Optimizer steps of a whole trial, at least one."""
+    return max(1, math.floor(recipe.epochs * steps_per_epoch(examples, recipe.batch_size) + 0.5))

@@ -1,0 +1,1 @@
+"""Which trials a sweep runs, skips and continues, and what it says at the end."""

@@ -1,0 +1,107 @@
+"""From the words of the command line to the trials of one or several sweeps."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from seedgrid.errors import InputError
+from seedgrid.seeds import Seeds
+from seedgrid.settings import Settings, read_seeds, read_settings
+
+SEED_KEYS = tuple(f"seed.{name}" for name in Seeds.model_fields)
+
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """One sweep of the command line.
+
+    Attributes:
+        settings: of its first trial.
+        overrides: what composes its config, seeds apart.
+        seeds: of its trials, in the order of the command line, without repeats.
+    """
+
+    settings: Settings
+    overrides: tuple[str, ...]
+    seeds: tuple[Seeds, ...]
+
+
+def plan_sweeps(
+    hydra_context: HydraContext, config: DictConfig, params: dict[str, str], arguments: list[str]
+) -> list[PlannedSweep]:
+    """Every sweep that the command line asks for, each with a folder of its own.
+
+    Only seeds are swept inside a sweep. Each value of any other swept key makes a sweep; where the folder's name does
+    not tell them apart, the swept values are added to it.
+
+    Args:
+        hydra_context: composes configs.
+        config: the config of the command itself.
+        params: the sweeper's own overrides, which ``arguments`` replace.
+        arguments: the command line's.
+
+    Raises:
+        InputError: a value is wrong.
+        HydraException: a key or group does not exist, or the kind of sweep is not supported.
+    """
+    parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+    chosen: dict[str, Override] = {}
+    for line in [*(f"{key}={value}" for key, value in params.items()), *arguments]:
+        [override] = parser.parse_overrides([line])
+        chosen[override.get_key_element().lstrip("+")] = override
+    seed_axes = {key: _values(chosen[key]) for key in SEED_KEYS if key in chosen and chosen[key].is_sweep_override()}
+    constant = [override.input_line for override in chosen.values() if not override.is_sweep_override()]
+    swept = [
+        [f"{override.get_key_element()}={value}" for value in _values(override)]
+        for key, override in chosen.items()
+        if override.is_sweep_override() and key not in seed_axes
+    ]
+    composed = []
+    for combination in itertools.product(*swept):
+        overrides = (*constant, *combination)
+        first_seeds = [f"{key}={values[0]}" for key, values in seed_axes.items()]
+        composed.append((overrides, hydra_context.config_loader.load_sweep_config(config, [*overrides, *first_seeds])))
+        with open_dict(composed[-1][1]):
+            del composed[-1][1]["hydra"]
+    folders = [str(point.sweep) for _, point in composed]
+    sweeps = []
+    for (overrides, point), combination in zip(composed, itertools.product(*swept), strict=True):
+        if len(set(folders)) < len(folders):
+            suffix = ",".join(choice.lstrip("+") for choice in combination).replace("/", "_")
+            OmegaConf.update(point, "sweep", f"{point.sweep},{suffix}")
+        settings = read_settings(point)
+        sweeps.append(PlannedSweep(settings, overrides, _grid(point, seed_axes)))
+    return sweeps
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_discrete_sweep():
+        raise HydraException(f"{override.input_line}: the sweeper grid knows choices, ranges and globs, no intervals")
+    return list(override.sweep_string_iterator())
+
+
+def _grid(point: DictConfig, seed_axes: dict[str, list[str]]) -> tuple[Seeds, ...]:
+    seeds: dict[Seeds, None] = {}
+    for values in itertools.product(*seed_axes.values()):
+        for key, value in zip(seed_axes, values, strict=True):
+            try:
+                number = int(value)
+            except ValueError:
+                raise InputError(f"{key}={value}: a seed is an integer from 0 to 2**32 - 1") from None
+            OmegaConf.update(point, key, number)
+        # An interpolation such as seed.order=${seed.init} takes its value here, trial by trial.
+        seeds[read_seeds(point)] = None
+    return tuple(seeds)
+
+
+def quoted(value: str) -> str:
+    """A string as a value in Hydra's override grammar, whatever it contains."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

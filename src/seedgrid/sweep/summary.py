@@ -1,0 +1,164 @@
+"""What a sweep says at its end: a table, pictures, what failed, and where everything lies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from seedgrid.errors import InputError
+from seedgrid.files import write_whole
+from seedgrid.report import figures
+from seedgrid.seeds import Seeds
+from seedgrid.settings import Settings
+from seedgrid.trials import best_model
+from seedgrid.trials.preparation import Prepared
+from seedgrid.trials.store import FINISHED, Sweep, read_sweep, read_trial, trial_folders, trial_name
+from seedgrid.trials.wandb_mode import upload_hint
+
+
+def summarize(
+    settings: Settings, planned: tuple[Seeds, ...], prepared: Prepared, errors: dict[Path, str], redraw: bool
+) -> bool:
+    """Print a sweep's summary and draw its pictures.
+
+    Args:
+        settings: of the sweep.
+        planned: seeds of the trials that this command asked for; the summary covers all trials of the folder.
+        prepared: what the trials share.
+        errors: why trials failed just now, by trial folder.
+        redraw: draw the pictures even if there are some.
+
+    Returns:
+        Whether any planned trial failed.
+    """
+    folder = Path(settings.sweep)
+    sweep = read_sweep(folder)
+    finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
+    counts = sweep.trials["status"].value_counts()
+    missing = sum(not (folder / trial_name(seeds) / "trial.json").exists() for seeds in planned)
+    parts = [f"{counts[status]} {status}" for status in counts.index]
+    if missing:
+        parts.append(f"{missing} not started")
+    print(f"\n{folder}: {len(sweep.trials) + missing} trials, {', '.join(parts) or 'none yet'}")
+    if len(finished) and finished["best_found"].notna().any():
+        _print_table(finished, settings.task.metric, prepared.diverged_at)
+        for path in _draw(sweep, settings, prepared, redraw):
+            print(f"  picture      {path}")
+        if settings.keep_best and (folder / best_model.FOLDER).exists():
+            best_model.write_card(folder, len(finished))
+            print(f"  best model   {folder / best_model.FOLDER}")
+            if prepared.test is not None:
+                from seedgrid.trials.held_out import score_test
+
+                print(f"  test         {settings.task.metric} {score_test(settings, prepared):.4f}, by the best model")
+    _warn_of_versions(folder)
+    hint = upload_hint(folder)
+    if hint is not None and redraw:
+        print(f"  {hint}")
+    return _print_failures(folder, planned, errors)
+
+
+def _print_table(finished: pd.DataFrame, metric: str, diverged_at: float) -> None:
+    best = finished.loc[finished["best_found"].idxmax()]
+    seeds = f"init {best['init']}, order {best['order']}"
+    if finished["dropout"].nunique() > 1:
+        seeds += f", dropout {best['dropout']}"
+    scores = finished["best_found"]
+    print(f"  best found   {best['best_found']:.4f} {metric}   {seeds}, epoch {best['best_epoch']:.2f}")
+    print(f"  mean         {scores.mean():.4f}")
+    print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
+    print(
+        f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})"
+    )
+    print(f"  time         {finished['seconds'].mean():.1f} s a trial, {hours(finished['seconds'].sum())} in all")
+
+
+def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> list[Path]:
+    folder, metric, title = sweep.folder, settings.task.metric, sweep.folder.name
+    grid = figures.is_grid(sweep.trials)
+    paths = [folder / ("grid.png" if grid else "trials.png"), folder / "curves.png"]
+    if redraw or not all(path.exists() for path in paths):
+        draw = figures.heat_map if grid else figures.ranked_trials
+        pictures = [
+            draw(sweep.trials, metric, title),
+            figures.validation_curves(sweep.trials, sweep.evaluations, metric, prepared.diverged_at, title),
+        ]
+        for path, picture in zip(paths, pictures, strict=True):
+            write_whole(path, lambda file, picture=picture: picture.savefig(file, format="png", dpi=150))
+    return paths
+
+
+def _print_failures(folder: Path, planned: tuple[Seeds, ...], errors: dict[Path, str]) -> bool:
+    failures = dict(errors)
+    for seeds in planned:
+        path = folder / trial_name(seeds)
+        try:
+            trial = read_trial(path)
+        except InputError:
+            continue
+        if trial["status"] == "failed":
+            failures.setdefault(path, trial["error"])
+    own = {path: reason for path, reason in failures.items() if path.parent == folder}
+    if own:
+        print(f"  failed       {len(own)}; the same command tries them again", file=sys.stderr)
+        for path, reason in sorted(own.items()):
+            print(f"    {path.name}: {reason}", file=sys.stderr)
+    return bool(own)
+
+
+def _warn_of_versions(folder: Path) -> None:
+    """Numbers of trials that ran with different package versions may differ for that reason alone."""
+    versions = {tuple(sorted(read_trial(path)["versions"].items())) for _, path in trial_folders(folder)}
+    if len(versions) > 1:
+        mixed = sorted({name for name, _ in set.union(*map(set, versions)) - set.intersection(*map(set, versions))})
+        print(f"  warning: the trials ran with different versions of {', '.join(mixed)}", file=sys.stderr)
+
+
+def describe_trial(folder: Path, seeds: Seeds) -> str:
+    """One trial's result in a line or two."""
+    sweep = read_sweep(folder)
+    name = trial_name(seeds)
+    trial = sweep.trials[sweep.trials["folder"] == str(folder / name)].iloc[0]
+    diverged = " (diverged)" if trial["diverged"] else ""
+    return (
+        f"{trial['status']}: best found {sweep.config['task']['metric']} {trial['best_found']:.4f}{diverged} at epoch "
+        f"{trial['best_epoch']:.2f}, {trial['seconds']:.0f} s\nrecord: {folder / name}"
+    )
+
+
+def compare_sweeps(folders: list[Path]) -> None:
+    """One table of several sweeps of a command."""
+    rows = {}
+    for folder in folders:
+        trials = read_sweep(folder).trials
+        finished = trials[trials["status"].isin(FINISHED)]
+        rows[str(folder)] = {
+            "trials": len(finished),
+            "best found": finished["best_found"].max(),
+            "mean": finished["best_found"].mean(),
+            "std": finished["best_found"].std(),
+            "diverged": int(finished["diverged"].sum()),
+            "s a trial": finished["seconds"].mean(),
+        }
+    print("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f"))
+
+
+def seconds_a_trial(folder: Path) -> float | None:
+    """Mean seconds of a sweep's completed trials; None without any."""
+    seconds = [
+        trial["seconds"]
+        for trial in (read_trial(path) for _, path in trial_folders(folder))
+        if trial["status"] == "completed"
+    ]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def hours(seconds: float) -> str:
+    """A duration as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

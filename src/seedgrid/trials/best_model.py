@@ -1,0 +1,110 @@
+"""The best validated weights of a sweep so far, as an ordinary Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from seedgrid.errors import InputError
+from seedgrid.files import write_whole
+from seedgrid.seeds import Seeds
+
+FOLDER = "best_model"
+
+
+def keep_if_best(sweep: Path, network, tokenizer_folder: Path, facts: dict[str, Any]) -> None:
+    """Put ``network`` into ``<sweep>/best_model`` if no trial reached a better score yet.
+
+    The weights and the facts about them are one file, replaced in one go, so that the folder always holds one whole
+    model, whatever is killed when. Equal scores: the smaller seeds, then the earlier step, so that the order in which
+    workers finish does not choose.
+
+    Args:
+        network: a Transformers model.
+        tokenizer_folder: where its tokenizer lies.
+        facts: ``score``, ``metric``, ``task``, ``model``, ``init``, ``order``, ``dropout``, ``step``, ``epoch``.
+    """
+    folder = sweep / FOLDER
+    with FileLock(sweep / ".cache" / "best_model.lock"):
+        best = read_facts(folder)
+        if best is not None and _rank(best) >= _rank(facts):
+            return
+        if best is None:
+            _create(folder, network, tokenizer_folder)
+        write_whole(folder / "model.safetensors", lambda file: file.write(_serialized(network, facts)))
+        write_whole(folder / "README.md", lambda file: file.write(_card(facts).encode()))
+
+
+def read_facts(folder: Path) -> dict[str, Any] | None:
+    """The facts that were stored with the weights; None if there are none."""
+    path = folder / "model.safetensors"
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            return json.loads(json.loads(file.read(size))["__metadata__"]["seedgrid"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}); remove {folder} and run the sweep again") from None
+
+
+def write_card(sweep: Path, trials: int) -> None:
+    """Rewrite the model card at the end of a sweep, with the number of trials that the best one was chosen from."""
+    folder = sweep / FOLDER
+    with FileLock(sweep / ".cache" / "best_model.lock"):
+        facts = read_facts(folder)
+        if facts is not None:
+            write_whole(folder / "README.md", lambda file: file.write(_card(facts, trials).encode()))
+
+
+def _rank(facts: dict[str, Any]) -> tuple:
+    return (facts["score"], *(-facts[name] for name in (*Seeds.model_fields, "step")))
+
+
+def _create(folder: Path, network, tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    beside = folder.with_name(f".{FOLDER}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    network.config.save_pretrained(beside)
+    AutoTokenizer.from_pretrained(str(tokenizer_folder)).save_pretrained(beside)
+    if folder.exists():  # an earlier process was killed before it wrote the weights
+        shutil.rmtree(folder)
+    beside.rename(folder)
+
+
+def _serialized(network, facts: dict[str, Any]) -> bytes:
+    from safetensors.torch import save
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return save(weights, metadata={"format": "pt", "seedgrid": json.dumps(facts)})
+
+
+def _card(facts: dict[str, Any], trials: int | None = None) -> str:
+    chosen = "the trials so far" if trials is None else f"{trials} trials"
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+---
+# {facts["model"]} fine-tuned on {facts["task"]}
+
+| | |
+|---|---|
+| task | {facts["task"]} |
+| score | {facts["metric"]} {facts["score"]:.4f} on the validation set |
+| seeds | init {facts["init"]}, order {facts["order"]}, dropout {facts["dropout"]} |
+| weights after | step {facts["step"]}, epoch {facts["epoch"]:.2f} |
+| chosen | the best evaluation of {chosen}, which differ in nothing but their seeds |
+
+The score was used to choose, so it overstates what new data will show.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="{FOLDER}")
+```
+"""

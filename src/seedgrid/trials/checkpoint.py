@@ -1,0 +1,41 @@
+"""A running trial's checkpoint: weights, optimizer and the step; the rest follows from the seeds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seedgrid.errors import InputError
+from seedgrid.files import write_whole
+
+
+def save(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
+    """Write ``<folder>/checkpoint/state.pt``, replacing an earlier one only when it is whole."""
+    path = folder / "checkpoint" / "state.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {"step": step, "seconds": seconds, "network": module.state_dict(), "optimizer": optimizer.state_dict()}
+    write_whole(path, lambda file: torch.save(state, file))
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """What :func:`save` wrote, on the CPU; None if there is nothing.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / "checkpoint" / "state.pt"
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: state[key] for key in ("step", "seconds", "network", "optimizer")}
+    except Exception as error:  # zip, pickle and torch each have their own kinds
+        raise InputError(f"{path}: damaged ({type(error).__name__}); redo=true runs the trial again") from None
+
+
+def remove(folder: Path) -> None:
+    """Delete a trial's checkpoint, if there is one."""
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)

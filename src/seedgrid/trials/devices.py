@@ -1,0 +1,81 @@
+"""Which device a trial runs on, and how many trials run at once; asks no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from seedgrid.errors import InputError
+from seedgrid.settings import TrainerSettings
+
+
+@cache
+def visible_gpus() -> tuple[str, ...]:
+    """Names of the GPUs that this process may use: entries of CUDA_VISIBLE_DEVICES, or 0, 1, ..."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return tuple(name.strip() for name in allowed.split(",") if name.strip() not in ("", "-1"))
+    nvidia_smi = shutil.which("nvidia-smi")
+    if nvidia_smi is None:
+        return ()
+    listed = subprocess.run([nvidia_smi, "--list-gpus"], capture_output=True, text=True)
+    return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU"))
+
+
+def resolve(trainer: TrainerSettings) -> tuple[str, str]:
+    """Device type (``cpu`` or ``gpu``) and precision of a trial.
+
+    Raises:
+        InputError: a GPU is asked for and there is none, or a precision that the device lacks.
+    """
+    device = trainer.accelerator
+    if device == "auto":
+        device = "gpu" if visible_gpus() else "cpu"
+    if device == "gpu" and not visible_gpus():
+        raise InputError("trainer.accelerator=gpu: no GPU is visible here; use trainer=cpu, or check nvidia-smi")
+    if trainer.precision == "auto":
+        return device, "bf16-mixed" if device == "gpu" else "32-true"
+    if device == "cpu" and trainer.precision == "16-mixed":
+        raise InputError("trainer.precision=16-mixed is for GPUs only; on a CPU use 32-true or bf16-mixed")
+    return device, trainer.precision
+
+
+def workers(accelerator: str, threads: int, per_gpu: int) -> int:
+    """Trials to run at once on this machine: one a core (over its threads), or ``per_gpu`` a GPU."""
+    if accelerator == "gpu" or (accelerator == "auto" and visible_gpus()):
+        return max(1, len(visible_gpus()) * per_gpu)
+    return max(1, len(os.sched_getaffinity(0)) // max(1, threads)) if hasattr(os, "sched_getaffinity") else 1
+
+
+@contextmanager
+def claim_gpu(per_gpu: int) -> Iterator[int]:
+    """Index of a GPU with fewer than ``per_gpu`` trials on it; waits for one.
+
+    A claim is a lock on a file that goes with the process, so it holds between all sweeps of this user on this machine
+    and cannot be left behind.
+    """
+    folder = Path(tempfile.gettempdir()) / f"seedgrid-gpus-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        for slot in range(per_gpu):
+            for index, name in enumerate(visible_gpus()):
+                lock = FileLock(folder / f"gpu-{name}-{slot}.lock", timeout=0)
+                try:
+                    lock.acquire()
+                except Timeout:
+                    continue
+                try:
+                    yield index
+                finally:
+                    lock.release()
+                return
+        time.sleep(1)

@@ -1,0 +1,69 @@
+"""What ``train.py`` calls with the composed config of one trial."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from seedgrid.errors import InputError
+from seedgrid.settings import Settings, read_settings
+from seedgrid.trials.preparation import prepare
+from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_name
+from seedgrid.trials.wandb_mode import upload_hint
+
+
+def train(config: DictConfig) -> object:
+    """Run the trial of ``config``: for the user who called it, or as one of a sweep's jobs.
+
+    As a job it returns a :class:`seedgrid.trials.run.Outcome` whatever happens. By itself it prints, and exits with
+    code 1 if the trial failed or the config cannot be used.
+    """
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from seedgrid.trials.run import Outcome, run_trial
+
+        try:
+            settings = read_settings(config)
+            return run_trial(settings, prepare(settings))
+        except InputError as error:
+            return Outcome("failed", str(error))
+    try:
+        settings = read_settings(config)
+        _train_alone(settings)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    return None
+
+
+def _train_alone(settings: Settings) -> None:
+    prepared = prepare(settings)
+    folder = Path(settings.sweep) / trial_name(settings.seed)
+    status = "missing"
+    if (folder / "trial.json").exists() and not settings.redo:
+        trial = read_trial(folder)
+        status = trial["status"]
+        if status in FINISHED:
+            check_finished(folder)
+    if settings.dry_run:
+        print(f"{folder}: {status}; {prepared.steps} steps on {prepared.device}, {prepared.precision}")
+        return
+    if status not in FINISHED:
+        from seedgrid.trials.run import run_trial
+
+        print(f"{folder}: {prepared.steps} steps on {prepared.device}, {prepared.precision}")
+        outcome = run_trial(settings, prepared, narrate=True)
+        if outcome.error is not None:
+            sys.exit(f"error: the trial failed: {outcome.error}\ntraceback: {folder / 'traceback.txt'}")
+        if outcome.status == "interrupted":
+            sys.exit("stopped; the same command goes on from the checkpoint")
+        if outcome.status == "elsewhere":
+            sys.exit(f"error: another process runs {folder} right now")
+        hint = upload_hint(Path(settings.sweep))
+        if hint is not None:
+            print(hint)
+    from seedgrid.sweep.summary import describe_trial
+
+    print(describe_trial(Path(settings.sweep), settings.seed))

@@ -1,0 +1,45 @@
+"""The score of a sweep's best model on the task's test file: one figure, that no choice has seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from seedgrid.data.datamodule import collate, validation_batches
+from seedgrid.data.tokens import read_tokens
+from seedgrid.evaluation.metrics import compute_metrics
+from seedgrid.files import write_json
+from seedgrid.settings import Settings
+from seedgrid.trials.best_model import FOLDER, read_facts
+from seedgrid.trials.preparation import Prepared
+
+
+def score_test(settings: Settings, prepared: Prepared) -> float:
+    """Score ``<sweep>/best_model`` on the test file, once: the result stays in ``<sweep>/test.json``.
+
+    Another best model (a larger grid) or another test file is scored anew.
+    """
+    sweep = Path(settings.sweep)
+    facts = {"model": read_facts(sweep / FOLDER), "test": prepared.test.name}
+    path = sweep / "test.json"
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        if earlier["of"] == facts:
+            return earlier["metrics"][settings.task.metric]
+    tokens = read_tokens(prepared.test)
+    network = AutoModelForSequenceClassification.from_pretrained(sweep / FOLDER).eval()
+    logits = torch.empty(len(tokens), len(prepared.labels))
+    with torch.inference_mode():
+        for indices in validation_batches(tokens.lengths, settings.evaluation.batch_size):
+            batch = collate(tokens, indices, network.config.pad_token_id or 0)
+            labels = batch.pop("labels")
+            if getattr(network.config, "type_vocab_size", 0) < 2:
+                del batch["token_type_ids"]
+            logits[torch.from_numpy(indices)] = network(**batch).logits
+            del labels
+    metrics = compute_metrics(logits, torch.from_numpy(tokens.label), settings.task.metric)
+    write_json(path, {"metrics": metrics, "examples": len(tokens), "of": facts})
+    return metrics[settings.task.metric]

@@ -1,0 +1,148 @@
+"""What all trials of a sweep share, made once: data and weights found and checked, texts tokenized, the fingerprint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedgrid.data.sources import load
+from seedgrid.data.tokens import cached_tokens
+from seedgrid.errors import InputError
+from seedgrid.files import write_json
+from seedgrid.model.pretrained import locate, weights_digest
+from seedgrid.settings import Settings, fingerprint, identity, total_steps
+from seedgrid.tasks import majority_score
+from seedgrid.trials.devices import resolve
+from seedgrid.trials.store import read_trial, trial_folders
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every trial of a sweep starts from.
+
+    Attributes:
+        identity: everything that changes a trial's numbers, seeds aside.
+        fingerprint: its digest.
+        device, precision: what ``auto`` came to.
+        model_folder: pretrained weights and tokenizer.
+        train, validation, test: files of tokens; ``test`` is None unless the task has one.
+        labels: class names.
+        train_examples, validation_examples: sizes.
+        steps: optimizer steps of a whole trial.
+        diverged_at: best found at or below it means diverged.
+    """
+
+    identity: dict[str, Any]
+    fingerprint: str
+    device: str
+    precision: str
+    model_folder: Path
+    train: Path
+    validation: Path
+    test: Path | None
+    labels: tuple[str, ...]
+    train_examples: int
+    validation_examples: int
+    steps: int
+    diverged_at: float
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Check everything that trials need before any starts, and leave it in the sweep's folder.
+
+    Raises:
+        InputError: data, model or device cannot be used, or the folder holds trials of another configuration.
+    """
+    folder = Path(settings.sweep)
+    if settings.prepared is not None:
+        return _read(folder, settings.prepared)
+    device, precision = resolve(settings.trainer)
+    model_folder = locate(settings.model)
+    check_layers(settings.model.layers, model_folder)
+    data = load(settings.task, settings.data)
+    if data.test is not None and not settings.keep_best:
+        raise InputError("keep_best=false: task.source.test is scored by the best model; keep it, or set it to null")
+    digests = {"train": data.train.digest()[:16], "validation": data.validation.digest()[:16]}
+    contents = identity(settings, device, precision, digests, weights_digest(model_folder))
+    refuse_other_configuration(folder, contents)
+    cache = folder / ".cache"
+    train, validation, test = (
+        None if examples is None else cached_tokens(examples, model_folder, settings.data.max_length, cache)
+        for examples in (data.train, data.validation, data.test)
+    )
+    if settings.task.diverged_at is None:
+        diverged_at = majority_score(data.validation.label, settings.task.metric)
+    else:
+        diverged_at = settings.task.diverged_at
+    prepared = Prepared(
+        identity=contents,
+        fingerprint=fingerprint(contents),
+        device=device,
+        precision=precision,
+        model_folder=model_folder,
+        train=train,
+        validation=validation,
+        test=test,
+        labels=data.labels,
+        train_examples=len(data.train),
+        validation_examples=len(data.validation),
+        steps=total_steps(len(data.train), settings.recipe),
+        diverged_at=diverged_at,
+    )
+    values = {
+        **vars(prepared),
+        "model_folder": str(model_folder),
+        **{
+            name: None if path is None else path.name
+            for name, path in (("train", train), ("validation", validation), ("test", test))
+        },
+    }
+    write_json(_path(folder, prepared.fingerprint), values)
+    return prepared
+
+
+def _path(folder: Path, digest: str) -> Path:
+    return folder / ".cache" / f"prepared-{digest}.json"
+
+
+def _read(folder: Path, digest: str) -> Prepared:
+    try:
+        values = json.loads(_path(folder, digest).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"prepared={digest}: {folder} does not hold it ({type(error).__name__}); leave this key to the sweeper"
+        ) from None
+    for name in ("train", "validation", "test"):
+        values[name] = None if values[name] is None else folder / ".cache" / values[name]
+    values["model_folder"] = Path(values["model_folder"])
+    values["labels"] = tuple(values["labels"])
+    return Prepared(**values)
+
+
+def check_layers(layers: int | None, model_folder: Path) -> None:
+    """Raise InputError if a model has fewer encoder layers than are to be kept."""
+    if layers is None:
+        return
+    config = json.loads((model_folder / "config.json").read_text())
+    depth = next((config[key] for key in ("num_hidden_layers", "n_layers", "num_layers") if key in config), None)
+    if depth is not None and layers > depth:
+        raise InputError(f"model.layers={layers}: the model has only {depth}; give at most that")
+
+
+def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:
+    """Raise InputError if the folder's trials were run with another configuration; names the keys that differ."""
+    for _, path in trial_folders(folder):
+        try:
+            before = read_trial(path)["identity"]
+        except InputError:
+            continue  # damaged: said where the trial is read, with the remedy
+        # As JSON, since that is what a record went through: tuples come back as lists.
+        now = json.loads(json.dumps(contents))
+        differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if differing:
+            changes = ", ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in differing)
+            raise InputError(
+                f"sweep={folder} holds trials of another configuration ({changes}); choose another sweep=FOLDER"
+            )

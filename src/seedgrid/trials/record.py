@@ -1,0 +1,141 @@
+"""Writes one trial's record: what it is, its losses, its evaluations and its predictions."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seedgrid import __version__
+from seedgrid.errors import InputError
+from seedgrid.evaluation.callback import Evaluation
+from seedgrid.files import write_json, write_whole
+from seedgrid.trials.store import RECORD_VERSION
+
+PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "numpy", "torchmetrics")
+
+
+class TrialRecord:
+    """The record of one trial, in memory and on disk.
+
+    Args:
+        folder: the trial's folder.
+        header: what is known before the first step: seeds, config, fingerprint, sizes, steps, device, ...
+        labels: int64, validation examples.
+    """
+
+    def __init__(self, folder: Path, header: dict[str, Any], labels: np.ndarray) -> None:
+        self.folder = folder
+        self.labels = labels
+        self.header = {
+            "record_version": RECORD_VERSION,
+            "status": "running",
+            **header,
+            "seconds": 0.0,
+            "error": None,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
+            "versions": package_versions(),
+            "code": code_version(),
+        }
+        self.train_rows: list[tuple[int, float, float]] = []
+        self.evaluations: list[dict[str, float]] = []
+        self.logits: list[np.ndarray] = []
+
+    def resume(self, step: int) -> None:
+        """Take over what an earlier process recorded up to ``step``; what lies beyond will be recorded again.
+
+        Raises:
+            InputError: a file is damaged, or has less than the checkpoint promises.
+        """
+        try:
+            losses = pq.read_table(self.folder / "train_loss.parquet").slice(0, step).to_pylist()
+            rows = pq.read_table(self.folder / "evaluations.parquet").to_pylist()
+            with np.load(self.folder / "predictions.npz") as archive:
+                logits = list(archive["logits"])
+        except Exception as error:  # pyarrow, zipfile and the file system each have their own kinds
+            raise InputError(
+                f"{self.folder}: damaged ({type(error).__name__}); redo=true runs the trial again"
+            ) from None
+        self.evaluations = [row for row in rows if row["step"] <= step]
+        self.logits = logits[: len(self.evaluations)]
+        self.train_rows = [(row["step"], row["loss"], row["learning_rate"]) for row in losses]
+        if len(self.train_rows) < step or len(self.logits) < len(self.evaluations):
+            raise InputError(f"{self.folder}: less is recorded than its checkpoint promises; redo=true runs it again")
+
+    def add_step(self, step: int, loss: float, learning_rate: float) -> None:
+        self.train_rows.append((step, loss, learning_rate))
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(
+            {
+                "step": evaluation.step,
+                "epoch": evaluation.epoch,
+                "loss": evaluation.loss,
+                **evaluation.metrics,
+                "score": evaluation.score,
+                "seconds": evaluation.seconds,
+            }
+        )
+        self.logits.append(evaluation.logits.numpy())
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The evaluation after step 0 with the best score, the first of equals."""
+        return max((row for row in self.evaluations if row["step"] > 0), key=lambda row: row["score"], default=None)
+
+    def write(self, status: str, seconds: float, error: str | None = None, **more: Any) -> None:
+        """Write all files; ``trial.json`` last, so that its status never promises more than there is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        steps, losses, rates = zip(*self.train_rows, strict=True) if self.train_rows else ((), (), ())
+        losses_table = pa.table(
+            {
+                "step": pa.array(steps, pa.int64()),
+                "loss": pa.array(losses, pa.float64()),
+                "learning_rate": pa.array(rates, pa.float64()),
+            }
+        )
+        write_whole(self.folder / "train_loss.parquet", lambda file: pq.write_table(losses_table, file))
+        if self.evaluations:
+            evaluations = pa.Table.from_pylist(self.evaluations)
+        else:
+            evaluations = pa.table({"step": pa.array([], pa.int64()), "score": pa.array([], pa.float64())})
+        write_whole(self.folder / "evaluations.parquet", lambda file: pq.write_table(evaluations, file))
+        logits = np.stack(self.logits) if self.logits else np.empty((0, len(self.labels), 0), np.float32)
+        recorded = np.array([row["step"] for row in self.evaluations], np.int64)
+        write_whole(
+            self.folder / "predictions.npz",
+            lambda file: np.savez(file, steps=recorded, logits=logits, labels=self.labels),
+        )
+        self.header |= {"status": status, "seconds": round(seconds, 3), "error": error, **more}
+        write_json(self.folder / "trial.json", self.header)
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a trial's numbers may depend on."""
+    return {name: version(name) for name in PACKAGES}
+
+
+@cache
+def code_version() -> str:
+    """This project's version, with the commit where it runs from a git checkout."""
+    git = shutil.which("git")
+    if git is not None:
+        described = subprocess.run(
+            [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+        )
+        if described.returncode == 0:
+            return f"{__version__}+{described.stdout.strip()}"
+    return __version__

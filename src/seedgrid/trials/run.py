@@ -1,0 +1,341 @@
+"""One trial, from its settings to its record. Read :func:`_train` for what an experiment consists of."""
+
+from __future__ import annotations
+
+import logging
+import math
+import resource
+import sys
+import time
+import traceback
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from transformers import AutoConfig
+from transformers.utils import logging as transformers_logging
+
+from seedgrid.data.datamodule import TokenDataModule
+from seedgrid.data.tokens import Tokens, read_tokens
+from seedgrid.errors import InputError
+from seedgrid.evaluation.callback import Evaluation, FractionalValidation
+from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.files import write_whole
+from seedgrid.model.module import FineTuning
+from seedgrid.model.network import build_network
+from seedgrid.settings import Settings, steps_per_epoch
+from seedgrid.trials import checkpoint, interrupt
+from seedgrid.trials.best_model import keep_if_best
+from seedgrid.trials.devices import claim_gpu
+from seedgrid.trials.loggers import TrialLog
+from seedgrid.trials.preparation import Prepared
+from seedgrid.trials.record import TrialRecord
+from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one call of :func:`run_trial` ended.
+
+    Attributes:
+        status: a trial's status; ``interrupted`` after a request to stop, ``elsewhere`` if another process runs it.
+        error: one line if it failed.
+    """
+
+    status: str
+    error: str | None = None
+
+
+def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> Outcome:
+    """Run one trial to its end, from its checkpoint if it has one, unless it is done already.
+
+    Whatever goes wrong in a trial becomes its status, so that it takes no other trial along.
+
+    Args:
+        settings: the trial's.
+        prepared: what the sweep's trials share.
+        narrate: print a line per evaluation.
+    """
+    folder = Path(settings.sweep) / trial_name(settings.seed)
+    interrupt.listen()
+    if interrupt.requested():
+        return Outcome("interrupted")
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = Path(settings.sweep) / ".cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / f"{folder.name}.lock", timeout=0):
+            return _run_locked(settings, prepared, folder, narrate)
+    except Timeout:
+        return Outcome("elsewhere")
+
+
+def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: bool) -> Outcome:
+    record = None
+    try:
+        record = _new_record(settings, prepared, folder)
+        try:
+            status, state = _earlier(folder, record)
+        except InputError as error:
+            if not settings.redo:
+                return Outcome("failed", str(error))
+            _move_aside(folder)
+            record, status, state = _new_record(settings, prepared, folder), None, None
+        if status is not None:
+            return Outcome(status)
+        gpu = claim_gpu(settings.trainer.per_gpu) if prepared.device == "gpu" else nullcontext(None)
+        with gpu as index:
+            return Outcome(_train(settings, prepared, record, state, [index] if index is not None else 1, narrate))
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        details = traceback.format_exc().encode()
+        try:
+            write_whole(folder / "traceback.txt", lambda file: file.write(details))
+            if record is not None:
+                record.write("failed", 0.0, reason)
+        except OSError:
+            pass  # a full disk, most likely: what was there stays as it was
+        return Outcome("failed", reason)
+
+
+def _earlier(folder: Path, record: TrialRecord) -> tuple[str | None, dict | None]:
+    """What an earlier process left: the status of a finished trial, or the checkpoint to go on from."""
+    if not (folder / "trial.json").exists():
+        return None, None
+    status = read_trial(folder)["status"]
+    if status in FINISHED:
+        check_finished(folder)
+        return status, None
+    state = checkpoint.load(folder)
+    if state is not None:
+        record.resume(state["step"])
+    return None, state
+
+
+def _move_aside(folder: Path) -> None:
+    """Keep what is left of a damaged trial, out of the way."""
+    aside = folder.parent / "damaged" / f"{folder.name} {time.strftime('%Y-%m-%d %H.%M.%S')}"
+    aside.parent.mkdir(exist_ok=True)
+    folder.rename(aside)
+    folder.mkdir()
+
+
+def _train(
+    settings: Settings,
+    prepared: Prepared,
+    record: TrialRecord,
+    state: dict | None,
+    devices: list[int] | int,
+    narrate: bool,
+) -> str:
+    """The experiment; returns the trial's status."""
+    _configure_process(settings.trainer.threads)
+    recipe, seeds, begin = settings.recipe, settings.seed, time.monotonic()
+    start, seconds_before = 0, 0.0
+    train, validation = _tokens(prepared.train), _tokens(prepared.validation)
+    per_epoch = steps_per_epoch(len(train), recipe.batch_size)
+
+    # The pretrained encoder, the same in every trial, and a new layer from the init seed.
+    network = build_network(
+        prepared.model_folder, prepared.labels, seeds.init, settings.model.layers, settings.model.dropout
+    )
+    if state is not None:
+        start, seconds_before = state["step"], state["seconds"]
+        network.load_state_dict(state["network"])
+    log = TrialLog(settings, prepared.fingerprint, record.header["config"])
+    if settings.logger.kind == "csv":
+        for row in record.train_rows:  # Lightning's CSV logger begins anew; W&B keeps what it has
+            log.log_step(*row)
+        for row in record.evaluations:
+            log.log_evaluation(row)
+
+    # Batches in the order that the order seed draws; dropout masks from the dropout seed and the step.
+    data = TokenDataModule(
+        train,
+        validation,
+        order_seed=seeds.order,
+        batch_size=recipe.batch_size,
+        validation_batch_size=settings.evaluation.batch_size,
+        steps=prepared.steps,
+        start=start,
+        pad_id=_pad_id(prepared.model_folder),
+    )
+    optimizer_state = None if state is None else state["optimizer"]
+    module = FineTuning(network, recipe, prepared.steps, seeds.dropout, start, optimizer_state)
+    schedule = evaluation_steps(prepared.steps, per_epoch, settings.evaluation.per_epoch, settings.evaluation.at_start)
+
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - begin
+
+    def report(trainer: pl.Trainer, module: FineTuning, evaluation: Evaluation) -> None:
+        if not math.isfinite(evaluation.loss):
+            steps.nonfinite = trainer.should_stop = True
+            return
+        before = record.best
+        record.add_evaluation(evaluation)
+        record.write("running", seconds())
+        log.log_evaluation(record.evaluations[-1])
+        better = before is None or evaluation.score > before["score"]
+        if settings.keep_best and better and evaluation.step > 0:
+            facts = {
+                "score": evaluation.score,
+                "metric": settings.task.metric,
+                "task": settings.task.name,
+                "model": settings.model.name,
+                **seeds.model_dump(),
+                "step": evaluation.step,
+                "epoch": evaluation.epoch,
+            }
+            keep_if_best(Path(settings.sweep), network, prepared.model_folder, facts)
+        if narrate:
+            print(_line(evaluation, prepared.steps, settings.task.metric, seconds()), flush=True)
+
+    # In this order: a checkpoint after a step promises that the step's loss and evaluation are recorded.
+    steps = _StepRecorder(record, log)
+    validation_callback = FractionalValidation(
+        schedule, per_epoch, torch.from_numpy(validation.label), settings.task.metric, report
+    )
+    checkpoints = _Checkpoints(record, settings.checkpoint.minutes, prepared.steps, seconds)
+    trainer = pl.Trainer(
+        accelerator=prepared.device,
+        devices=devices,
+        precision=prepared.precision,
+        max_epochs=1,
+        gradient_clip_val=recipe.gradient_norm,
+        deterministic=settings.trainer.deterministic,
+        callbacks=[steps, validation_callback, checkpoints],
+        logger=False,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=record.folder,
+    )
+    record.write("running", seconds())
+    status = "failed"
+    try:
+        trainer.fit(module, datamodule=data)
+        if steps.nonfinite:
+            status = "nonfinite"
+        elif checkpoints.interrupted:
+            status = "interrupted"
+        else:
+            status = "completed"
+    finally:
+        best = record.best or {}
+        diverged = status == "nonfinite" or best.get("score", math.inf) <= prepared.diverged_at
+        log.finish(
+            {
+                "best_found": best.get("score"),
+                "best_epoch": best.get("epoch"),
+                "diverged": diverged,
+                "status": status,
+            },
+            failed=status == "failed",
+        )
+    if status != "interrupted":
+        record.write(status, seconds(), peak_memory_mb=_peak_memory_mb(prepared.device))
+        checkpoint.remove(record.folder)
+    return status
+
+
+class _StepRecorder(pl.Callback):
+    """Keeps every step's loss, and ends a trial whose loss is no finite number."""
+
+    def __init__(self, record: TrialRecord, log: TrialLog) -> None:
+        self.record = record
+        self.trial_log = log  # Lightning takes the name log
+        self.nonfinite = False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
+        step, loss = pl_module.start + batch_idx + 1, outputs["loss"].item()
+        self.record.add_step(step, loss, pl_module.learning_rate)
+        self.trial_log.log_step(step, loss, pl_module.learning_rate)
+        if not math.isfinite(loss):
+            self.nonfinite = trainer.should_stop = True
+
+
+class _Checkpoints(pl.Callback):
+    """Writes a checkpoint every so many minutes, and at a request to stop."""
+
+    def __init__(self, record: TrialRecord, minutes: float, steps: int, seconds) -> None:
+        self.record = record
+        self.minutes = minutes
+        self.steps = steps
+        self.seconds = seconds
+        self.interrupted = False
+        self.latest = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
+        step = pl_module.start + batch_idx + 1
+        if trainer.should_stop or step == self.steps:
+            return
+        self.interrupted = interrupt.requested()
+        if self.interrupted or time.monotonic() - self.latest >= 60 * self.minutes:
+            seconds = self.seconds()
+            self.record.write("running", seconds)
+            checkpoint.save(self.record.folder, pl_module.network, trainer.optimizers[0], step, seconds)
+            self.latest = time.monotonic()
+        trainer.should_stop = self.interrupted
+
+
+def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRecord:
+    config = settings.model_dump(mode="json", include={"task", "model", "recipe", "data", "evaluation", "trainer"})
+    header = {
+        "seeds": settings.seed.model_dump(),
+        "config": config,
+        "identity": prepared.identity,
+        "fingerprint": prepared.fingerprint,
+        "labels": list(prepared.labels),
+        "train_examples": prepared.train_examples,
+        "validation_examples": prepared.validation_examples,
+        "steps_per_epoch": steps_per_epoch(prepared.train_examples, settings.recipe.batch_size),
+        "steps": prepared.steps,
+        "diverged_at": prepared.diverged_at,
+        "device": torch.cuda.get_device_name() if prepared.device == "gpu" else "cpu",
+        "precision": prepared.precision,
+    }
+    return TrialRecord(folder, header, _tokens(prepared.validation).label)
+
+
+def _configure_process(threads: int) -> None:
+    """Threads decide the order of additions, so they are part of a trial; what libraries say is not."""
+    torch.set_num_threads(threads)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+
+@lru_cache(maxsize=4)
+def _tokens(path: Path) -> Tokens:
+    """Tokens stay in memory between the trials of a worker."""
+    return read_tokens(path)
+
+
+@lru_cache(maxsize=1)
+def _pad_id(model_folder: Path) -> int:
+    return AutoConfig.from_pretrained(model_folder).pad_token_id or 0
+
+
+def _peak_memory_mb(device: str) -> int:
+    """Peak memory of the GPU for this trial, or of this process since it started."""
+    if device == "gpu":
+        return round(torch.cuda.max_memory_allocated() / 2**20)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
+
+
+def _line(evaluation: Evaluation, steps: int, metric: str, seconds: float) -> str:
+    left = seconds / max(evaluation.step, 1) * (steps - evaluation.step)
+    remaining = f"{left:.0f} s left" if evaluation.step else ""
+    return (
+        f"epoch {evaluation.epoch:5.2f}   step {evaluation.step:5d} of {steps}   loss {evaluation.loss:.4f}   "
+        f"{metric} {evaluation.score:.4f}   {remaining}"
+    )

@@ -1,0 +1,185 @@
+"""The records of a sweep on disk: their layout, and the functions that read them into tidy frames.
+
+Reading needs neither torch nor Hydra, and what lists the trials reads no loss file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seedgrid.errors import InputError
+from seedgrid.seeds import Seeds
+
+RECORD_VERSION = 1
+FINISHED = ("completed", "nonfinite")
+_NAME = re.compile(r"init=(\d+),order=(\d+)(?:,dropout=(\d+))?")
+
+
+def trial_name(seeds: Seeds) -> str:
+    """Name of a trial's folder, made of its seeds; the dropout seed is named where it is not its default."""
+    name = f"init={seeds.init:03d},order={seeds.order:03d}"
+    return name if seeds.dropout == Seeds().dropout else f"{name},dropout={seeds.dropout:03d}"
+
+
+def read_seeds(name: str) -> Seeds | None:
+    """The inverse of :func:`trial_name`; None for any other name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    return Seeds(init=int(match[1]), order=int(match[2]), dropout=int(match[3] or Seeds().dropout))
+
+
+def trial_folders(sweep: Path) -> Iterator[tuple[Seeds, Path]]:
+    """All trials' seeds and folders, in the order of their seeds."""
+    if not sweep.is_dir():
+        return
+    found = ((read_seeds(folder.name), folder) for folder in sweep.iterdir())
+    yield from sorted(
+        ((seeds, folder) for seeds, folder in found if seeds is not None and (folder / "trial.json").exists()),
+        key=lambda trial: (trial[0].init, trial[0].order, trial[0].dropout),
+    )
+
+
+def read_trial(folder: Path) -> dict[str, Any]:
+    """A trial's ``trial.json``.
+
+    Raises:
+        InputError: the file is damaged or from another version of the record.
+    """
+    path = folder / "trial.json"
+    try:
+        trial = json.loads(path.read_text())
+        version = trial["record_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}); redo=true runs the trial again") from None
+    if version != RECORD_VERSION:
+        raise InputError(
+            f"{path}: record version {version}, this release reads {RECORD_VERSION}; redo=true runs the trial again"
+        )
+    return trial
+
+
+def check_finished(folder: Path) -> None:
+    """Raise InputError unless all files of a finished trial are there and can be opened; reads no loss."""
+    for name in ("evaluations.parquet", "train_loss.parquet", "predictions.npz"):
+        path = folder / name
+        try:
+            if name.endswith(".parquet"):
+                pq.read_metadata(path)
+            else:
+                with np.load(path) as archive:
+                    archive["steps"]
+        except Exception as error:  # pyarrow, zipfile and the file system each have their own kinds
+            reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+            raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All trials of a sweep.
+
+    Attributes:
+        folder: where they lie.
+        trials: a row per trial: ``init``, ``order``, ``dropout``, ``status``, ``best_found`` and the ``best_step`` and
+            ``best_epoch`` where it was first reached (NaN before the first evaluation), ``last_step``, ``steps``,
+            ``diverged``, ``seconds``, ``error``, ``folder``.
+        evaluations: a row per evaluation: ``init``, ``order``, ``dropout``, ``step``, ``epoch``, ``loss``, one column a
+            metric, ``score``, ``best_so_far`` (NaN before the first step), ``seconds``.
+        config: the settings of the trials, seeds aside (of the first trial); empty without trials.
+    """
+
+    folder: Path
+    trials: pd.DataFrame
+    evaluations: pd.DataFrame
+    config: dict[str, Any]
+
+    @cached_property
+    def train_loss(self) -> pd.DataFrame:
+        """A row per optimizer step: ``init``, ``order``, ``dropout``, ``step``, ``loss``, ``learning_rate``."""
+        return _read_tables(self.trials, "train_loss.parquet")
+
+    def predictions(self, seeds: Seeds) -> dict[str, np.ndarray]:
+        """A trial's ``steps``, ``logits`` (evaluations x examples x classes) and ``labels`` (examples)."""
+        with np.load(self.folder / trial_name(seeds) / "predictions.npz") as archive:
+            return dict(archive)
+
+
+def read_sweep(folder: Path | str) -> Sweep:
+    """Read a sweep's records, also while it runs.
+
+    Raises:
+        InputError: the folder does not exist, or a record is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"sweep={folder}: no such folder; run a sweep first, or name another one")
+    rows, config = [], {}
+    for seeds, path in trial_folders(folder):
+        trial = read_trial(path)
+        config = config or trial["config"]
+        rows.append(
+            {
+                **seeds.model_dump(),
+                "status": trial["status"],
+                "steps": trial["steps"],
+                "seconds": trial["seconds"],
+                "error": trial["error"],
+                "diverged_at": trial["diverged_at"],
+                "folder": str(path),
+            }
+        )
+    columns = ["init", "order", "dropout", "status", "steps", "seconds", "error", "diverged_at", "folder"]
+    trials = pd.DataFrame(rows, columns=columns)
+    evaluations = _read_tables(trials, "evaluations.parquet")
+    return Sweep(folder, *_with_best(trials, evaluations), config)
+
+
+def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
+    """One frame of all trials' files of this name, seeds first; trials without it are left out."""
+    tables = []
+    for trial in trials.itertuples():
+        path = Path(trial.folder) / name
+        try:
+            table = pq.read_table(path)
+        except FileNotFoundError:
+            if trial.status in FINISHED:
+                raise InputError(f"{path}: missing; redo=true runs the trial again") from None
+            continue
+        except (OSError, pa.ArrowException):
+            raise InputError(f"{path}: damaged; redo=true runs the trial again") from None
+        for position, seed in enumerate(("init", "order", "dropout")):
+            table = table.add_column(position, seed, pa.repeat(pa.scalar(getattr(trial, seed), pa.int64()), len(table)))
+        tables.append(table)
+    if not tables:
+        return pd.DataFrame(columns=["init", "order", "dropout", "step"])
+    return pa.concat_tables(tables).to_pandas()
+
+
+def _with_best(trials: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add what follows from the evaluations: best so far, best found, and whether a trial diverged."""
+    seeds = ["init", "order", "dropout"]
+    if evaluations.empty:
+        empty = {"best_found": np.nan, "best_step": np.nan, "best_epoch": np.nan, "last_step": 0}
+        trials = trials.assign(**empty)
+    else:
+        curve = evaluations[evaluations["step"] > 0]
+        evaluations = evaluations.assign(best_so_far=curve.groupby(seeds)["score"].cummax())
+        best = curve.loc[curve.groupby(seeds)["score"].idxmax(), [*seeds, "score", "step", "epoch"]]
+        best = best.rename(columns={"score": "best_found", "step": "best_step", "epoch": "best_epoch"})
+        last = evaluations.groupby(seeds)["step"].max().rename("last_step").reset_index()
+        trials = trials.merge(best, "left", seeds).merge(last, "left", seeds).fillna({"last_step": 0})
+    diverged = (trials["best_found"] <= trials["diverged_at"]) | (trials["status"] == "nonfinite")
+    # A trial that still runs may yet leave the threshold behind.
+    trials = trials.assign(diverged=diverged & trials["status"].isin(FINISHED))
+    return trials.drop(columns="diverged_at"), evaluations
