@@ -131,7 +131,7 @@ def expected_max_interval(
 
     COVERAGE
 
-    Above 64 trials limits are computed at every n up to 16, then at 16 sizes an octave, and linear in log n between.
+    Limits are computed at every n up to 16 and at 8 sizes an octave from there, and are linear in log n between.
 
     Args:
         scores: N scores, or a grid of them with one axis a kind of seed (inits x orders, or inits x orders x
@@ -173,15 +173,16 @@ def expected_max_interval(
 def _trusted_sizes(ranked: np.ndarray, seeds: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Sizes n at which limits are computed, and the effective number of trials at each."""
     trials = len(ranked)
+    largest = trials // _TRIALS_PER_DRAW
+    octaves = np.arange(0, np.log2(max(largest, 16) / 16), 1 / 8)
+    spread = np.unique(np.concatenate([np.arange(1, 17), 16 * 2**octaves, [largest]]).astype(int))
     sizes, effective = [], []
-    n = 1.0
-    while n <= trials / _TRIALS_PER_DRAW:
-        count = _effective_trials(ranked, seeds, int(n)) if len(seeds) > 1 else trials
-        if int(n) > count / _TRIALS_PER_DRAW:
+    for n in spread[spread <= largest]:
+        count = _effective_trials(ranked, seeds, n) if len(seeds) > 1 else trials
+        if n > count / _TRIALS_PER_DRAW:
             break
-        sizes.append(int(n))
+        sizes.append(n)
         effective.append(count)
-        n = n + 1 if n < 16 or trials <= 64 else np.ceil(n * 2 ** (1 / 16))
     return np.array(sizes, dtype=int), np.array(effective)
 
 

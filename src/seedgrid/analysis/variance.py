@@ -315,6 +315,24 @@ def grid_mean(grid: ArrayLike) -> GridMean:
     )
 
 
+def shared_seeds(grid: ArrayLike) -> dict[Axis, NDArray[np.intp]]:
+    """Which seed each trial has, for the axes on which trials share seeds and do not all share one.
+
+    Independent trials, each with seeds of its own, give an empty dict.
+
+    Args:
+        grid: (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing.
+
+    Returns:
+        Axis -> (trials,), numbers from 0; the trials in the order of ``grid[np.isfinite(grid)]``.
+
+    Raises:
+        ValueError: the grid has no trial, an infinite score, or not two or three axes.
+    """
+    sources = _sources(np.nonzero(np.isfinite(_checked(grid))))
+    return {axis: sources[axis] for axis in AXES if axis in sources}
+
+
 def seed_means(grid: ArrayLike, axis: Axis = "init") -> NDArray[np.float64]:
     """Mean score of each seed of one axis, as if no cell were missing.
 

@@ -101,6 +101,7 @@ INTRANSITIVE = _verbs(
 )
 # Each verb is replaced by one verb of the other kind only, so that a sentence has one partner.
 OTHER_KIND = dict(zip(TRANSITIVE + INTRANSITIVE, INTRANSITIVE + TRANSITIVE, strict=True))
+PASSIVE = Verb("be", "is", "was", "been", "being")
 TOWARDS_PEOPLE = _verbs(
     "like admire trust respect help visit follow avoid love fear praise thank invite ignore blame "
     "know/knows/knew/known/knowing"
@@ -119,6 +120,8 @@ EXPERIENCES = (
 NEWS = ("rumor", "news", "claim", "story", "report", "fact")
 EFFECTS_OF_NEWS = ("surprise", "shock", "worry", "annoy", "upset", "please", "scare", "delight")
 
+# Singular and plural; two of three show the number.
+DETERMINERS = (("the", "the"), ("this", "these"), ("every", "all"))
 BE, WAS, HAVE, DO, SEEM = ("is", "are"), ("was", "were"), ("has", "have"), ("does", "do"), ("seems", "seem")
 
 
@@ -198,7 +201,7 @@ MODALS = tuple(
 
 
 def agreement_prepositional_phrase(rng: np.random.Generator) -> Pair:
-    """The boxes near the lamp are / *is heavy."""
+    """The boxes / all boxes near the lamp are / *is heavy."""
     number, distractor = _number(rng), _number(rng)
     if rng.integers(2):
         head, other = _two(rng, THINGS)
@@ -207,55 +210,61 @@ def agreement_prepositional_phrase(rng: np.random.Generator) -> Pair:
     else:
         head, other = _one(rng, PEOPLE), _one(rng, (*THINGS, *PLACES))
         predicate = _predicate_of_people(rng)
-    subject = f"the {head[number]} {_one(rng, PREPOSITIONS)} the {other[distractor]}"
-    if rng.integers(2):
-        subject += f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}"
+    subject = f"{_one(rng, DETERMINERS)[number]} {head[number]} {_one(rng, PREPOSITIONS)} the {other[distractor]}"
     return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
 
 
 def agreement_relative_clause(rng: np.random.Generator) -> Pair:
-    """The boys that the nurse knows are / *is tall. The boys that the nurse knows / *know arrived on Monday."""
+    """These boys that the nurse knows are / *is tall. The boys that every nurse knows / *know arrived on Monday."""
     number, distractor = _number(rng), _number(rng)
-    head, other = (noun[n] for noun, n in zip(_two(rng, PEOPLE), (number, distractor), strict=True))
+    nouns = zip(_two(rng, PEOPLE), (number, distractor), strict=True)
+    head, other = (f"{_one(rng, DETERMINERS)[n]} {noun[n]}" for noun, n in nouns)
     verb = _one(rng, TOWARDS_PEOPLE)
     violated = _one(rng, ("main clause", "main clause, subject relative", "relative clause"))
     if violated == "relative clause":
         predicate = f"{_one(rng, INTRANSITIVE).past} {_one(rng, TIMES)}"
         right, wrong = verb.present[distractor], verb.present[1 - distractor]
-        return f"the {head} that the {other} {right} {predicate}.", f"the {head} that the {other} {wrong} {predicate}."
+        return f"{head} that {other} {right} {predicate}.", f"{head} that {other} {wrong} {predicate}."
     if violated == "main clause":
-        subject = f"the {head} that the {other} {verb.present[distractor]}"
+        subject = f"{head} that {other} {verb.present[distractor]}"
     else:
-        subject = f"the {head} that {verb.past} the {other}"
+        subject = f"{head} that {verb.past} {other}"
     predicate = _predicate_of_people(rng)
     return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
 
 
 def agreement_question(rng: np.random.Generator) -> Pair:
-    """Why do / *does the boys that the teacher admires laugh?"""
+    """Are / *is they near the tower? Why do / *does the boys that the teacher admires laugh?"""
     number, distractor = _number(rng), _number(rng)
+    verb = _one(rng, INTRANSITIVE)
+    auxiliary, rest = _one(rng, ((DO, verb.base), (HAVE, verb.participle), (BE, verb.gerund), (WAS, verb.gerund)))
     if rng.integers(2):
-        head, other = _two(rng, THINGS)
-        auxiliary, rest = _one(rng, (BE, WAS, DO)), _one(rng, QUALITIES)
-        rest = f"look {rest}" if auxiliary is DO else rest
-        modifier = f"{_one(rng, PREPOSITIONS)} the {other[distractor]}"
+        subject = (_one(rng, ("he", "she")), _one(rng, ("they", "we")))[number]
+        rest += f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[distractor]}"
     else:
         head, other = _two(rng, PEOPLE)
-        verb = _one(rng, INTRANSITIVE)
-        auxiliary, rest = _one(rng, ((DO, verb.base), (HAVE, verb.participle), (BE, verb.gerund), (WAS, verb.gerund)))
-        modifier = f"that the {other[distractor]} {_one(rng, TOWARDS_PEOPLE).present[distractor]}"
+        clause = f"that the {other[distractor]} {_one(rng, TOWARDS_PEOPLE).present[distractor]}"
+        subject = f"{_one(rng, DETERMINERS)[number]} {head[number]} {clause}"
     question = _one(rng, ("", "why "))
-    rest = f"the {head[number]} {modifier} {rest}?"
+    rest = f"{subject} {rest}?"
     return f"{question}{auxiliary[number]} {rest}", f"{question}{auxiliary[1 - number]} {rest}"
 
 
 def reflexive(rng: np.random.Generator) -> Pair:
-    """The sister that the king knew punished herself / *himself for the mistake."""
+    """The sister that the king knew / Tom said that she / she helped Tom and ... hurt herself / *himself last week."""
     head, distractor = rng.integers(3, size=2)
     other = f"the {_gendered(rng, distractor)}"
     if distractor != PLURAL:
         other = _one(rng, (other, _one(rng, (MALE_NAMES, FEMALE_NAMES)[distractor])))
-    modifier = _one(rng, (f"that {other} {_one(rng, TOWARDS_PEOPLE).past}", f"{_one(rng, PREPOSITIONS)} {other}"))
+    subject = _one(
+        rng,
+        (
+            f"the {_gendered(rng, head)} {_one(rng, PREPOSITIONS)} {other}",
+            f"the {_gendered(rng, head)} that {other} {_one(rng, TOWARDS_PEOPLE).past}",
+            f"{other} {_one(rng, ('knew', 'said', 'thought', 'remembered'))} that {PRONOUNS[head]}",
+            f"{PRONOUNS[head]} {_one(rng, TOWARDS_PEOPLE).past} {other} and",
+        ),
+    )
     before, after = _one(
         rng,
         (
@@ -271,28 +280,40 @@ def reflexive(rng: np.random.Generator) -> Pair:
             ("warmed", "by the fire"),
         ),
     )
-    start = f"the {_gendered(rng, head)} {modifier} {before}"
+    start = f"{subject} {before}"
     wrong = _wrong_kind(head, distractor)
     return f"{start} {REFLEXIVES[head]} {after}.", f"{start} {REFLEXIVES[wrong]} {after}."
 
 
 def determiner_noun(rng: np.random.Generator) -> Pair:
-    """Anna took those / *that old red chairs. These old red chairs / *chair fell to the floor."""
+    """Anna took those / *that old red chairs. This old red one / *ones fell to the floor."""
     number = _number(rng)
-    determiner, noun = _one(rng, (("this", "these"), ("that", "those"))), _one(rng, THINGS)
-    adjectives = _one(rng, ("", f"{_one(rng, QUALITIES)} ", f"{_one(rng, QUALITIES)} {_one(rng, COLOURS)} "))
+    determiner = _one(rng, (("this", "these"), ("that", "those")))
+    if rng.integers(2):
+        noun = _one(rng, THINGS)
+        adjectives = _one(rng, ("", f"{_one(rng, QUALITIES)} ", f"{_one(rng, QUALITIES)} {_one(rng, COLOURS)} "))
+    else:
+        noun = ("one", "ones")
+        adjectives = _one(rng, (f"{_one(rng, COLOURS)} ", f"{_one(rng, QUALITIES)} {_one(rng, COLOURS)} "))
     right = f"{determiner[number]} {adjectives}{noun[number]}"
     if rng.integers(2):
         wrong = f"{determiner[number]} {adjectives}{noun[1 - number]}"
-        owner = _one(rng, PEOPLE)[_number(rng)]
-        events = ("fell to the floor", "disappeared last week", "cost a lot of money", f"belonged to the {owner}")
-        event = _one(rng, events)
-        return f"{right} {event}.", f"{wrong} {event}."
+        owner, place = (_one(rng, nouns)[_number(rng)] for nouns in (PEOPLE, PLACES))
+        rest = _one(
+            rng,
+            (
+                f"fell to the floor {_one(rng, TIMES)}",
+                f"disappeared {_one(rng, PREPOSITIONS)} the {place}",
+                f"belonged to the {owner}",
+                f"surprised the {owner} {_one(rng, TIMES)}",
+            ),
+        )
+        return f"{right} {rest}.", f"{wrong} {rest}."
     wrong = f"{determiner[1 - number]} {adjectives}{noun[number]}"
     subject, _ = _two_subjects(rng)
     start = f"{subject} {_one(rng, TRANSITIVE).past}"
-    end = _one(rng, ("", f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}", f" {_one(rng, TIMES)}"))
-    return f"{start} {right}{end}.", f"{start} {wrong}{end}."
+    rest = _one(rng, ("", f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}", f" {_one(rng, TIMES)}"))
+    return f"{start} {right}{rest}.", f"{start} {wrong}{rest}."
 
 
 def negative_polarity(rng: np.random.Generator) -> Pair:
@@ -373,22 +394,22 @@ def coordinate_structure_island(rng: np.random.Generator) -> Pair:
 
 
 def verb_form(rng: np.random.Generator) -> Pair:
-    """The boy will quickly take / *taken the lamp. Has the boy that will sleep taken / *taking the lamp?"""
+    """The lamp will now be / *been repaired. Has the boy that will sleep taken / *taking the lamp?"""
     number = _number(rng)
-    head, thing = _one(rng, PEOPLE)[number], _one(rng, THINGS)[_number(rng)]
-    auxiliaries = (PERFECT, _one(rng, MODALS), PROGRESSIVE)
+    head, thing = _one(rng, PEOPLE)[number], _one(rng, THINGS)
+    verb, auxiliaries = _one(rng, TRANSITIVE), (PERFECT, _one(rng, MODALS), PROGRESSIVE)
     used, distracting = _two(rng, range(3))
     auxiliary = auxiliaries[used].positive[number]
-    verb = _one(rng, TRANSITIVE)
     # Each form is wrong after one of the other auxiliaries; never the participle after "be", which can be a passive.
-    forms = [getattr(verb, auxiliaries[kind].form) for kind in (used, used - 1)]
+    fields = [auxiliaries[kind].form for kind in (used, used - 1)]
     if rng.integers(2):
-        start, mark = f"the {head} {auxiliary} {_one(rng, ADVERBS)}", "."
-    else:
-        distractor = auxiliaries[distracting]
-        clause = f"{distractor.positive[number]} {getattr(_one(rng, INTRANSITIVE), distractor.form)}"
-        start, mark = f"{auxiliary} the {head} that {clause}", "?"
-    return tuple(f"{start} {form} the {thing}{mark}" for form in forms)
+        start = f"the {thing[number]} {auxiliary}{_one(rng, ('', *(f' {adverb}' for adverb in ADVERBS)))}"
+        rest = f"{verb.participle} by {_two_subjects(rng)[0]}"
+        return tuple(f"{start} {getattr(PASSIVE, field)} {rest}." for field in fields)
+    distractor = auxiliaries[distracting]
+    clause = f"{distractor.positive[number]} {getattr(_one(rng, INTRANSITIVE), distractor.form)}"
+    start, rest = f"{auxiliary} the {head} that {clause}", f"the {thing[_number(rng)]}"
+    return tuple(f"{start} {getattr(verb, field)} {rest}?" for field in fields)
 
 
 def argument_structure(rng: np.random.Generator) -> Pair:
@@ -409,15 +430,22 @@ def argument_structure(rng: np.random.Generator) -> Pair:
 
 
 def filler_gap(rng: np.random.Generator) -> Pair:
-    """Anna knew what / *that Tom took on Monday. Anna knew that / *what Tom took the lamp on Monday."""
+    """What / *why did Tom take on Monday? Anna knew that / *what Tom took the lamp on Monday."""
     subject, other = _two_subjects(rng)
-    middle = _one(rng, ("", f"{_one(rng, PEOPLE)[1]} {_one(rng, ('said', 'thought', 'claimed'))} "))
-    start = f"{subject} {_one(rng, ('knew', 'remembered', 'forgot', 'noticed', 'understood', 'revealed'))}"
-    clause = f"{middle}{other} {_one(rng, TRANSITIVE).past}"
-    time, thing = _one(rng, TIMES), _one(rng, THINGS)[_number(rng)]
+    verb = _one(rng, TRANSITIVE)
+    end = _one(rng, TIMES)
     if rng.integers(2):
-        return f"{start} what {clause} {time}.", f"{start} that {clause} {time}."
-    return f"{start} that {clause} the {thing} {time}.", f"{start} what {clause} the {thing} {time}."
+        gapless, rest, end = "why", f"did {other} {verb.base}", f"{end}?"
+        start = ""
+    else:
+        gapless, rest, end = "that", f"{other} {verb.past}", f"{end}."
+        start = f"{subject} {_one(rng, ('knew', 'remembered', 'forgot', 'noticed', 'understood', 'revealed'))} "
+        if rng.integers(2):
+            rest = f"{_one(rng, PEOPLE)[1]} {_one(rng, ('said', 'thought', 'claimed'))} {rest}"
+    if rng.integers(2):
+        return f"{start}what {rest} {end}", f"{start}{gapless} {rest} {end}"
+    rest += f" the {_one(rng, THINGS)[_number(rng)]}"
+    return f"{start}{gapless} {rest} {end}", f"{start}what {rest} {end}"
 
 
 def quantifier(rng: np.random.Generator) -> Pair:
@@ -444,7 +472,7 @@ def quantifier(rng: np.random.Generator) -> Pair:
 
 
 def tag_question(rng: np.random.Generator) -> Pair:
-    """The girl that has arrived can sleep, can't / *hasn't she? The girl that Tom knew can sleep, can't she / *he?"""
+    """The girl that has arrived can sleep, can't / *hasn't she? She can sleep near the king, can't she / *he?"""
     head, distractor = rng.integers(3, size=2)
     number = int(head == PLURAL)
     subject, verb = _gendered(rng, head), _one(rng, INTRANSITIVE)
@@ -455,10 +483,53 @@ def tag_question(rng: np.random.Generator) -> Pair:
     else:
         # Modals, since other auxiliaries would have to agree with the wrong pronoun too.
         main = _one(rng, MODALS)
-        clause = f"the {_gendered(rng, distractor)} {_one(rng, TOWARDS_PEOPLE).past}"
         tags = [f"{main.negative[0]} {PRONOUNS[kind]}" for kind in (head, _wrong_kind(head, distractor))]
+        other = f"the {_gendered(rng, distractor)}"
+        if rng.integers(2):
+            start = f"{PRONOUNS[head]} {main.positive[0]} {verb.base} {_one(rng, PREPOSITIONS)} {other}"
+            return tuple(f"{start}, {tag}?" for tag in tags)
+        clause = f"{other} {_one(rng, TOWARDS_PEOPLE).past}"
     start = f"the {subject} that {clause} {main.positive[number]} {getattr(verb, main.form)}"
     return tuple(f"{start}, {tag}?" for tag in tags)
+
+
+def pronoun_case(rng: np.random.Generator) -> Pair:
+    """Anna admired her / *she. The lamp that she / *her took was old."""
+    subject, other = _two_subjects(rng)
+    nominative, accusative = _one(rng, (("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"), ("I", "me")))
+    verb, thing, time = _one(rng, TRANSITIVE), _one(rng, THINGS)[_number(rng)], _one(rng, TIMES)
+    frame, right, wrong = _one(
+        rng,
+        (
+            (f"{subject} {_one(rng, TOWARDS_PEOPLE).past} {{}} {time}.", accusative, nominative),
+            (f"the {thing} near {{}} belonged to {subject}.", accusative, nominative),
+            (f"{subject} knew that {{}} {verb.past} the {thing} {time}.", nominative, accusative),
+            (f"the {thing} that {{}} {verb.past} belonged to {subject}.", nominative, accusative),
+        ),
+    )
+    return frame.format(right), frame.format(wrong)
+
+
+def inversion(rng: np.random.Generator) -> Pair:
+    """Why was / *Anna Anna / was laughing? Tom knew why Anna was / *was Anna laughing."""
+    subject, other = _two_subjects(rng)
+    main, distracting = _two(rng, (PERFECT, PROGRESSIVE, *MODALS))
+    verb, clause_verb = _two(rng, INTRANSITIVE)
+    auxiliary, form = main.positive[0], getattr(verb, main.form)
+    kind = _one(rng, ("question", "embedded question", "relative clause"))
+    if kind == "relative clause":
+        person, clause_auxiliary = _one(rng, PEOPLE)[0], distracting.positive[0]
+        clause_form = getattr(clause_verb, distracting.form)
+        return (
+            f"{auxiliary} the {person} that {clause_auxiliary} {clause_form} {form}?",
+            f"{clause_auxiliary} the {person} that {clause_form} {auxiliary} {form}?",
+        )
+    inverted, straight = f"{auxiliary} {subject} {form}", f"{subject} {auxiliary} {form}"
+    word, place = _one(rng, ("why", "when")), f"{_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}"
+    if kind == "question":
+        return f"{word} {inverted} {place}?", f"{word} {straight} {place}?"
+    start = f"{other} {_one(rng, ('knew', 'understood', 'remembered', 'forgot'))} {word}"
+    return f"{start} {straight} {place}.", f"{start} {inverted} {place}."
 
 
 # ------------------------------------------------------------------------------------------------------------- sets
@@ -478,6 +549,8 @@ TEMPLATES: tuple[Callable[[np.random.Generator], Pair], ...] = (
     filler_gap,
     quantifier,
     tag_question,
+    pronoun_case,
+    inversion,
 )
 PHENOMENA: tuple[str, ...] = tuple(template.__name__ for template in TEMPLATES)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -48,8 +47,8 @@ def plan_sweeps(
         arguments: the command line's.
 
     Raises:
-        InputError: a value is wrong.
-        HydraException: a key or group does not exist, or the kind of sweep is not supported.
+        InputError: a value is wrong, or of a kind that cannot be swept.
+        HydraException: a key or group does not exist.
     """
     parser = OverridesParser.create(config_loader=hydra_context.config_loader)
     chosen: dict[str, Override] = {}
@@ -83,7 +82,7 @@ def plan_sweeps(
 
 def _values(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
-        raise HydraException(f"{override.input_line}: the sweeper grid knows choices, ranges and globs, no intervals")
+        raise InputError(f"{override.input_line}: this sweeper knows choices, ranges and globs; intervals have no trials")
     return list(override.sweep_string_iterator())
 
 

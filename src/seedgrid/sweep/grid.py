@@ -57,6 +57,9 @@ def run_grid(
         failed = _finish(sweeps, prepared, errors, ran=bool(jobs))
     except InputError as error:
         sys.exit(f"error: {error}")
+    if interrupt.requested():
+        print("stopped; the same command goes on where it stopped")
+        sys.exit(130)  # what a shell says of a command that Ctrl-C ended
     if failed:
         sys.exit(1)
     return []
@@ -161,12 +164,14 @@ def _announce(sweeps: list[PlannedSweep], prepared: list[Prepared], status: list
         print(f"  each {ready.steps} steps on {ready.device}, {ready.precision}; fingerprint {ready.fingerprint}")
         for seeds in todo:
             print(f"  would run {trial_name(seeds)}" + ("" if done[seeds] == "missing" else f" ({done[seeds]})"))
-        each = seconds_a_trial(folder)
-        if todo and each is None:
-            print("  no trial of this sweep is done yet, so nothing is known of how long one takes")
-        elif todo:
+        if todo:
+            each, source = seconds_a_trial(folder), "so far"
+            if each is None:
+                from seedgrid.trials.estimate import estimate_seconds
+
+                each, source = estimate_seconds(settings, ready), "by the time of three steps"
             at_once = min(_workers(sweeps), len(todo))
-            print(f"  about {hours(each * len(todo) / at_once)} with {at_once} workers ({each:.0f} s a trial so far)")
+            print(f"  about {hours(each * len(todo) / at_once)}, {at_once} at once ({hours(each)} a trial, {source})")
 
 
 def _finish(sweeps: list[PlannedSweep], prepared: list[Prepared], errors: dict[Path, str], ran: bool) -> bool:

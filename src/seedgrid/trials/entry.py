@@ -48,7 +48,11 @@ def _train_alone(settings: Settings) -> None:
         if status in FINISHED:
             check_finished(folder)
     if settings.dry_run:
+        from seedgrid.trials.estimate import estimate_seconds
+
         print(f"{folder}: {status}; {prepared.steps} steps on {prepared.device}, {prepared.precision}")
+        if status not in FINISHED:
+            print(f"about {estimate_seconds(settings, prepared):.0f} s, by the time of three steps")
         return
     if status not in FINISHED:
         from seedgrid.trials.run import run_trial

@@ -134,7 +134,7 @@ def _train(
     narrate: bool,
 ) -> str:
     """The experiment; returns the trial's status."""
-    _configure_process(settings.trainer.threads)
+    configure_process(settings.trainer.threads)
     recipe, seeds, begin = settings.recipe, settings.seed, time.monotonic()
     start, seconds_before = 0, 0.0
     train, validation = _tokens(prepared.train), _tokens(prepared.validation)
@@ -242,6 +242,7 @@ def _train(
     if status != "interrupted":
         record.write(status, seconds(), peak_memory_mb=_peak_memory_mb(prepared.device))
         checkpoint.remove(record.folder)
+        (record.folder / "traceback.txt").unlink(missing_ok=True)  # of an earlier try
     return status
 
 
@@ -304,7 +305,7 @@ def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRe
     return TrialRecord(folder, header, _tokens(prepared.validation).label)
 
 
-def _configure_process(threads: int) -> None:
+def configure_process(threads: int) -> None:
     """Threads decide the order of additions, so they are part of a trial; what libraries say is not."""
     torch.set_num_threads(threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -1,0 +1,126 @@
+"""Trials that are really killed, again and again, end with the numbers of a trial that was left alone."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+STAGES = ("before", "half", "whole", "after")
+
+
+class WarmProcess:
+    """Starts trials in forks of one process that has imported everything."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("warm_process.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def start(self, overrides, die=None) -> int:
+        """The pid of a child that runs the trial."""
+        self.process.stdin.write(json.dumps({"overrides": overrides, "die": die}) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def wait(self) -> int:
+        """The child's exit status; negative: the signal that ended it."""
+        return int(self.process.stdout.readline())
+
+    def run(self, overrides, die=None) -> int:
+        self.start(overrides, die)
+        return self.wait()
+
+
+@pytest.fixture(scope="module")
+def warm():
+    warm = WarmProcess()
+    yield warm
+    warm.process.stdin.close()
+    warm.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def overrides(tiny):
+    return [*tiny, "checkpoint.minutes=0"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(warm, overrides, tmp_path_factory):
+    sweep = tmp_path_factory.mktemp("undisturbed")
+    assert warm.run([*overrides, f"sweep={sweep}"]) == 0
+    return sweep
+
+
+def numbers(sweep):
+    folder = sweep / "init=000,order=000"
+    assert json.loads((folder / "trial.json").read_text())["status"] == "completed"
+    with np.load(folder / "predictions.npz") as archive:
+        logits = archive["logits"].tobytes()
+    evaluations = pq.read_table(folder / "evaluations.parquet").drop_columns("seconds").to_pydict()
+    return evaluations, pq.read_table(folder / "train_loss.parquet").to_pydict(), logits
+
+
+def test_killed_at_random_moments_a_trial_ends_with_the_same_numbers(warm, overrides, undisturbed, tmp_path):
+    chance = random.Random(0)
+    kills = 0
+    while kills < 12:
+        sweep = tmp_path / f"sweep-{kills}"
+        exit_status = -signal.SIGKILL
+        while exit_status == -signal.SIGKILL:
+            pid = warm.start([*overrides, f"sweep={sweep}"])
+            time.sleep(chance.uniform(0.1, 1.5))
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            exit_status = warm.wait()
+            kills += exit_status == -signal.SIGKILL
+        assert exit_status == 0
+        assert numbers(sweep) == numbers(undisturbed)
+
+
+def test_killed_while_any_file_is_written_a_trial_ends_with_the_same_numbers(warm, overrides, undisturbed, tmp_path):
+    chance = random.Random(1)
+    for stage in STAGES:
+        for _ in range(3):
+            number = chance.randrange(1, 60)
+            sweep = tmp_path / f"{stage}-{number}"
+            assert warm.run([*overrides, f"sweep={sweep}"], die=[number, stage]) == -signal.SIGKILL
+            assert warm.run([*overrides, f"sweep={sweep}"]) == 0
+            assert numbers(sweep) == numbers(undisturbed)
+            assert not list((sweep / "init=000,order=000").glob("checkpoint*"))
+
+
+def test_asked_to_stop_a_trial_writes_its_checkpoint_and_goes_on_from_it(warm, overrides, undisturbed, tmp_path):
+    sweep = tmp_path / "sweep"
+    patient = [*overrides, "checkpoint.minutes=10", f"sweep={sweep}"]
+    pid = warm.start(patient)
+    trial = sweep / "init=000,order=000"
+    deadline = time.monotonic() + 60
+    while not (trial / "evaluations.parquet").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGINT)
+    assert warm.wait() == 0
+    assert json.loads((trial / "trial.json").read_text())["status"] == "running"
+    assert (trial / "checkpoint" / "state.pt").exists()
+    assert warm.run(patient) == 0
+    assert numbers(sweep) == numbers(undisturbed)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_trial_is_run_again_on_request(warm, overrides, undisturbed, tmp_path):
+    sweep = tmp_path / "sweep"
+    assert warm.run([*overrides, f"sweep={sweep}"], die=[30, "after"]) == -signal.SIGKILL
+    state = sweep / "init=000,order=000" / "checkpoint" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    assert warm.run([*overrides, f"sweep={sweep}"]) == 1
+    assert warm.run([*overrides, f"sweep={sweep}", "redo=true"]) == 0
+    assert numbers(sweep) == numbers(undisturbed)
