@@ -17,7 +17,7 @@ from seedgrid.analysis.variance import AXES, Components, GridMean, grid_mean, sh
 _DECIMALS = 12
 # Values that one block of redrawn seeds holds at once: 8 MB.
 _BLOCK = 1_000_000
-# Budgets up to this share of the trials have an interval; see `ExpectedBest`.
+# Budgets up to this share of the trials have an interval; see ``ExpectedBest``.
 _TRIALS_PER_BUDGET = 5
 # Different scores that redrawn curves are summed over. Beyond so many, some are left out: the curves then err alike for
 # all weights, equal ones included, and only their deviations from those are used.
@@ -232,13 +232,13 @@ def compare(
 
     **Expected best.** Interval of the difference by redrawing seeds: each seed gets an exponential weight, a trial the
     product of its seeds' (Owen and Eckles 2012), paired methods the same; percentiles are moved by what the weights
-    leave out of the unbiased estimate and widened for the number of seeds (Hesterberg 2015). Each budget has an interval
-    of its own. EXPECTED_BEST
+    leave out of the unbiased estimate and widened for the number of seeds (Hesterberg 2015). Each budget has an
+    interval of its own. EXPECTED_BEST
 
     Args:
-        a, b: the methods' best-found scores, higher better: arrays (inits, orders) or (inits, orders, dropouts) over the
-            same seeds in the same order, or ``LabelledGrid`` where seeds differ. NaN is a trial that is missing, never
-            one that diverged: leaving those out flatters the method that has more of them.
+        a, b: the methods' best-found scores, higher better: arrays (inits, orders) or (inits, orders, dropouts) over
+            the same seeds in the same order, or ``LabelledGrid`` where seeds differ. NaN is a trial that is missing,
+            never one that diverged: leaving those out flatters the method that has more of them.
         paired: True demands pairs, False forbids them.
         diverged_at: score at or below which a trial counts as diverged; None leaves this part out.
         max_budget: largest budget of the expected best.
@@ -246,12 +246,12 @@ def compare(
         draws, seed: of the redrawn seeds.
 
     Returns:
-        Comparison. Where scores (paired: differences) do not vary at all there is no error to go by: limits are NaN, and p is 1
-        if the methods are equal, else NaN.
+        Comparison. Where scores (paired: differences) do not vary at all there is no error to go by: limits are NaN,
+        and p is 1 if the methods are equal, else NaN.
 
     Raises:
-        ValueError: a method has fewer than two trials, no finite or an infinite score; arrays differ in shape; pairs are
-            demanded and fewer than two exist; too many cells are missing; an option is out of range.
+        ValueError: a method has fewer than two trials or an infinite score; arrays differ in shape; pairs are demanded
+            and fewer than two exist; too many cells are missing; or an option is out of range.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give a number between 0 and 1, such as 0.95")
@@ -298,7 +298,7 @@ def trials_needed(
     level: float = 0.05,
     have: tuple[int, int] = (0, 0),
 ) -> TrialsNeeded:
-    """Seed pairs that settle whether two methods differ by `difference`, on a grid and as independent pairs.
+    """Seed pairs that settle whether two methods differ by ``difference``, on a grid and as independent pairs.
 
     The mean difference has variance var_init / a + var_order / b + var_residual / (a b) on a grid of a inits and b
     orders, and total / n over n independent pairs: a trial in a grid costs as much and says less. The answer is the
@@ -310,9 +310,9 @@ def trials_needed(
 
     Args:
         difference: to be shown, in units of the score; its sign does not matter.
-        variances: of the difference between the methods' trials: ``Comparison.variances``; or the components, or the grid
-            itself, of one method's scores less the other's at the same seeds. For methods that are not paired, each source is
-            the sum of the two methods' variances.
+        variances: of the difference between the methods' trials: ``Comparison.variances``; or the components, or the
+            grid itself, of one method's scores less the other's at the same seeds. For methods that are not paired,
+            each source is the sum of the two methods' variances.
         power: chance to show the difference.
         level: of the test, two-sided.
         have: (inits, orders) of a full grid that both methods already have. The grid asked for extends it, and
@@ -504,7 +504,10 @@ def _expected_best(
     lower, upper = np.full((2, budgets.size), np.nan)
     trusted = min(fewest // _TRIALS_PER_BUDGET, max_budget)
     if trusted:
-        shift = difference[:trusted] - _weighted_difference(scores, [np.ones((1, each.size)) for each in scores], trusted)[0]
+        shift = (
+            difference[:trusted]
+            - _weighted_difference(scores, [np.ones((1, each.size)) for each in scores], trusted)[0]
+        )
         generator = np.random.default_rng(seed)
         redrawn = np.empty((draws, trusted))
         block = max(1, _BLOCK // sum(each.size for each in scores))
@@ -513,7 +516,7 @@ def _expected_best(
             weights_a = _redrawn(of_a, size, generator)
             weights_b = weights_a if paired else _redrawn(of_b, size, generator)
             redrawn[start : start + size] = _weighted_difference(scores, [weights_a, weights_b], trusted)
-        # Exponential weights of m seeds vary less than new seeds would, by the factor (m - 1) / (m + 1) of the variance.
+        # Exponential weights of m seeds give (m - 1) / (m + 1) of the variance that new seeds would.
         seeds = min(_independent(of_a), _independent(of_b))
         tail = float(stats.norm.sf(stats.norm.ppf((1 + level) / 2) * np.sqrt((seeds + 1) / (seeds - 1))))
         lower[:trusted], upper[:trusted] = np.quantile(redrawn, [tail, 1 - tail], axis=0) + shift
@@ -537,7 +540,7 @@ def _expected_best(
 
 
 def _redrawn(scores: NDArray[np.float64], size: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """(size, trials): weights of the trials in `size` redrawings of the seeds."""
+    """(size, trials): weights of the trials in ``size`` redrawings of the seeds."""
     trials = int(np.isfinite(scores).sum())
     axes = list(shared_seeds(scores).values()) or [np.arange(trials)]
     weights = np.ones((size, trials))
@@ -604,7 +607,7 @@ def _power(size: float, variance: float, degrees: float, level: float) -> float:
 
 
 def _smallest(power_of: Callable[[int], float], power: float, least: int) -> int:
-    """Smallest number from `least` on that reaches the power, which grows with it."""
+    """Smallest number from ``least`` on that reaches the power, which grows with it."""
     if power_of(least) >= power:
         return least
     below, above = least, max(2 * least, 1)

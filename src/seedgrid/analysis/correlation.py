@@ -24,21 +24,17 @@ def rank_correlation(curves: ArrayLike) -> RankCorrelation:
 
     The scores themselves are ranked, not the best so far; ties share their average rank. Scores that are missing, as
     those of a trial that was stopped, are left out pair by pair: each entry uses the trials that have both
-    evaluations, ranked among themselves. So entries with few `pairs` speak of the trials that were kept, not of all.
+    evaluations, ranked among themselves. So entries with few ``pairs`` speak of the trials that were kept, not of all.
 
-    Parameters
-    ----------
-    curves : (trials, evaluations), NaN where a score is missing.
+    Args:
+        curves: (trials, evaluations), NaN where a score is missing.
 
-    Returns
-    -------
-    RankCorrelation. rho is NaN for a pair of evaluations with fewer than two trials in common, or if the scores of
-    either do not differ among these trials, as where all trials still predict the majority class.
+    Returns:
+        RankCorrelation. rho is NaN for a pair of evaluations with fewer than two trials in common, or if the scores of
+        either do not differ among these trials, as where all trials still predict the majority class.
 
-    Raises
-    ------
-    ValueError
-        If `curves` has not two axes, no trial or no evaluation, or an infinite score.
+    Raises:
+        ValueError: ``curves`` has not two axes, no trial or no evaluation, or an infinite score.
     """
     scores = np.asarray(curves, dtype=float)
     if scores.ndim != 2 or not scores.size:
@@ -71,6 +67,9 @@ def rank_correlation(curves: ArrayLike) -> RankCorrelation:
         among = np.clip(ranks.T @ ranks, -1.0, 1.0)
         values = among[np.searchsorted(used, first), np.searchsorted(used, second)]
         rho[first, second] = rho[second, first] = values
-    differ = [np.ptp(scores[present[:, column], column]) > 0 if present[:, column].any() else False for column in range(evaluations)]
+    differ = [
+        np.ptp(scores[present[:, column], column]) > 0 if present[:, column].any() else False
+        for column in range(evaluations)
+    ]
     np.fill_diagonal(rho, np.where(differ, 1.0, np.nan))
     return RankCorrelation(rho, tuple(int(column) for column in np.flatnonzero(~np.array(differ))), pairs)

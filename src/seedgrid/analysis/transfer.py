@@ -48,24 +48,20 @@ def seed_ranks(
     - a permutation p: ranks shuffled within each task, (1 + shuffles with at least this W) / (1 + shuffles); exact up
       to the number of shuffles, and the one to quote.
 
-    Parameters
-    ----------
-    grids : task -> (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing; means are those of
-        `seedgrid.analysis.variance.seed_means`.
-    seeds : task -> the axis's seeds in the order of its grid's rows. None: row k has the same seed in all grids, which
-        then need equally many.
-    axis : whose seeds are ranked.
-    shuffles, seed : number of shuffles for the permutation p and the seed of their generator.
+    Args:
+        grids: task -> (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing; means are those of
+            ``seedgrid.analysis.variance.seed_means``.
+        seeds: task -> the axis's seeds in the order of its grid's rows. None: row k has the same seed in all grids,
+            which then need equally many.
+        axis: whose seeds are ranked.
+        shuffles, seed: number of shuffles for the permutation p and the seed of their generator.
 
-    Returns
-    -------
-    SeedRanks over the seeds that have trials on every task. If each task gives all seeds the same mean there are no
-    ranks to compare: W, chi-square and their p are NaN.
+    Returns:
+        SeedRanks over the seeds that have trials on every task. If each task gives all seeds the same mean there are no
+        ranks to compare: W, chi-square and their p are NaN.
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than two tasks or two common seeds, or if `seeds` does not fit the grids.
+    Raises:
+        ValueError: there are fewer than two tasks or two common seeds, or if ``seeds`` does not fit the grids.
     """
     tasks = tuple(grids)
     if len(tasks) < 2:
@@ -79,7 +75,7 @@ def seed_ranks(
             if means.size != rows_of_first:
                 raise ValueError(
                     f"the grid of {task} has {means.size} {axis} seeds, that of {tasks[0]} {rows_of_first}; "
-                    "say in `seeds` which seed each row has"
+                    "say in ``seeds`` which seed each row has"
                 )
             labels = list(range(means.size))
         else:

@@ -1,0 +1,280 @@
+"""Sweeps and errors through the real command line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from seedgrid.trials.store import read_sweep
+
+GRID = ["seed.init=range(0,2)", "seed.order=range(0,2)"]
+
+
+@pytest.fixture(scope="module")
+def start(repository):
+    """Start ``python train.py`` with the given words."""
+
+    def started(*words, **options):
+        environment = {**os.environ, "GLUE_DIR": "", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
+        return subprocess.Popen(
+            [sys.executable, "train.py", *words],
+            cwd=repository,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def command(start):
+    """Run ``python train.py`` to its end; returns exit code, standard output and standard error."""
+
+    def ran(*words):
+        process = start(*words)
+        output, errors = process.communicate(timeout=300)
+        return process.returncode, output, errors
+
+    return ran
+
+
+@pytest.fixture(scope="module")
+def reference(command, tiny, tmp_path_factory):
+    """A 2 x 2 grid, one trial after the other in one process."""
+    sweep = tmp_path_factory.mktemp("reference") / "sweep"
+    code, _, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", "hydra/launcher=basic")
+    assert code == 0, errors
+    return sweep
+
+
+def numbers(sweep):
+    found = {}
+    for folder in sorted(sweep.glob("init=*")):
+        with np.load(folder / "predictions.npz") as archive:
+            logits = archive["logits"].tobytes()
+        evaluations = pq.read_table(folder / "evaluations.parquet").drop_columns("seconds").to_pydict()
+        found[folder.name] = (evaluations, pq.read_table(folder / "train_loss.parquet").to_pydict(), logits)
+    return found
+
+
+def test_one_trial_says_what_it_reached_and_where_it_lies(command, tiny, tmp_path):
+    code, output, errors = command(*tiny, f"sweep={tmp_path / 'sweep'}")
+    assert code == 0, errors
+    assert "completed: best found accuracy" in output
+    assert str(tmp_path / "sweep" / "init=000,order=000") in output
+    assert errors == ""
+
+
+def test_a_sweep_on_workers_has_the_numbers_of_one_in_a_single_process(command, tiny, reference, tmp_path):
+    sweep = tmp_path / "sweep"
+    code, output, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", "hydra.launcher.n_jobs=2")
+    assert code == 0, errors
+    assert numbers(sweep) == numbers(reference)
+    assert "4 trials, 4 completed" in output
+    for name in ("grid.png", "curves.png"):
+        assert (sweep / name).read_bytes().startswith(b"\x89PNG")
+        assert str(sweep / name) in output
+    best = read_sweep(sweep).trials["best_found"].max()
+    assert f"best found   {best:.4f}" in output
+    assert re.search(r"\d of 4 trials", errors), "no line of progress"
+
+
+def test_a_finished_sweep_answers_without_torch_and_a_larger_grid_adds_only_what_is_new(
+    repository, command, tiny, reference
+):
+    before = {path: path.stat().st_mtime_ns for path in reference.glob("init=*/trial.json")}
+    environment = {**os.environ, "GLUE_DIR": "", "CUDA_VISIBLE_DEVICES": "", "PYTHONPROFILEIMPORTTIME": "1"}
+    done = subprocess.run(
+        [sys.executable, "train.py", "-m", *tiny, *GRID, f"sweep={reference}"],
+        cwd=repository,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "4 trials, 4 completed" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "seedgrid.sweep.grid" in imported
+    assert not imported & {"torch", "pytorch_lightning", "wandb"}
+    code, output, errors = command("-m", *tiny, "seed.init=range(0,3)", "seed.order=range(0,2)", f"sweep={reference}")
+    assert code == 0, errors
+    assert "6 trials, 6 completed" in output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    for name in ("init=002,order=000", "init=002,order=001"):
+        for path in (reference / name).iterdir():
+            path.unlink()
+        (reference / name).rmdir()
+
+
+def test_independent_pairs_run_along_the_diagonal(command, tiny, reference, tmp_path):
+    sweep = tmp_path / "sweep"
+    code, output, errors = command(
+        "-m", *tiny, "seed.init=range(0,2)", "seed.order=${seed.init}", f"sweep={sweep}", "hydra/launcher=basic"
+    )
+    assert code == 0, errors
+    assert numbers(sweep) == {name: numbers(reference)[name] for name in ("init=000,order=000", "init=001,order=001")}
+    assert (sweep / "trials.png").exists()
+
+
+def test_any_other_swept_key_makes_a_sweep_of_its_own_and_one_table_compares_them(command, tiny, tmp_path):
+    sweep = tmp_path / "sweep"
+    code, output, errors = command(
+        "-m", *tiny, "recipe.epochs=0.5,1", "seed.init=0,1", f"sweep={sweep}", "hydra.launcher.n_jobs=2"
+    )
+    assert code == 0, errors
+    folders = [tmp_path / f"sweep,recipe.epochs={epochs}" for epochs in ("0.5", "1")]
+    for folder in folders:
+        assert len(read_sweep(folder).trials) == 2
+    table = output.splitlines()[-3:]
+    assert "best found" in table[0]
+    assert all(str(folder) in line for folder, line in zip(folders, table[1:], strict=True))
+
+
+def test_a_dry_run_lists_what_is_done_what_would_run_and_the_time(command, tiny, reference):
+    code, output, errors = command(
+        "-m", *tiny, "seed.init=range(0,3)", "seed.order=range(0,2)", f"sweep={reference}", "dry_run=true"
+    )
+    assert code == 0, errors
+    assert "6 trials, 4 done, 2 to run" in output
+    assert "would run init=002,order=000" in output
+    assert "would run init=000,order=000" not in output
+    assert re.search(r"about \d+ (s|min|h)", output)
+    assert not (reference / "init=002,order=000").exists()
+
+
+def test_a_failing_trial_fails_alone_and_the_sweep_says_which_and_why(command, tiny, tmp_path):
+    sweep = tmp_path / "sweep"
+    (sweep / "init=000,order=000").mkdir(parents=True)
+    # A directory where the trial must put a file: a real error, in one trial alone.
+    (sweep / "init=000,order=000" / "train_loss.parquet").mkdir()
+    words = ["-m", *tiny, "recipe.epochs=0.5", "seed.init=0,1", f"sweep={sweep}", "hydra/launcher=basic"]
+    code, output, errors = command(*words)
+    assert code == 1
+    assert "init=000,order=000: IsADirectoryError" in errors
+    assert "1 completed" in output
+    (sweep / "init=000,order=000" / "train_loss.parquet").rmdir()
+    code, output, errors = command(*words)
+    assert code == 0, errors
+    assert "2 completed" in output
+
+
+def test_workers_and_whole_groups_that_are_killed_lose_nothing(start, command, tiny, reference, tmp_path):
+    sweep = tmp_path / "sweep"
+    words = ["-m", *tiny, *GRID, f"sweep={sweep}", "checkpoint.minutes=0", "hydra.launcher.n_jobs=2"]
+
+    def wait_for_a_trial(status):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            for path in sweep.glob("init=*/trial.json"):
+                try:
+                    if json.loads(path.read_text())["status"] == status:
+                        return
+                except FileNotFoundError:
+                    pass
+            time.sleep(0.02)
+        raise AssertionError(f"no trial was ever {status}")
+
+    # The whole process group, in the middle of its first trials.
+    process = start(*words, start_new_session=True)
+    wait_for_a_trial("running")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    # One worker: the sweep launches again what it took along.
+    process = start(*words, start_new_session=True)
+    wait_for_a_trial("completed")
+    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "loky"], capture_output=True, text=True)
+    victims = [int(pid) for pid in children.stdout.split()]
+    os.kill(victims[-1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert numbers(sweep) == numbers(reference)
+
+
+def test_ctrl_c_ends_a_sweep_with_a_summary_and_the_same_command_goes_on(start, command, tiny, reference, tmp_path):
+    sweep = tmp_path / "sweep"
+    words = ["-m", *tiny, *GRID, f"sweep={sweep}", "hydra.launcher.n_jobs=2"]
+    process = start(*words, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(sweep.glob("init=*/evaluations.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "the same command goes on" in output
+    assert "Traceback" not in errors
+    code, output, errors = command(*words)
+    assert code == 0, errors
+    assert numbers(sweep) == numbers(reference)
+
+
+def test_two_commands_at_once_split_the_work(start, tiny, reference, tmp_path):
+    sweep = tmp_path / "sweep"
+    words = ["-m", *tiny, *GRID, f"sweep={sweep}", "hydra/launcher=basic"]
+    processes = [start(*words), start(*words)]
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert numbers(sweep) == numbers(reference)
+    starts = [json.loads(path.read_text())["started"] for path in sweep.glob("init=*/trial.json")]
+    assert len(starts) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["seed.init=1.5"], "error: seed.init=1.5: input should be a valid integer"),
+        (["-m", "seed.init=a,b"], "error: seed.init=a: a seed is an integer"),
+        (["seed.init=-1"], "error: seed.init=-1: input should be greater than or equal to 0"),
+        (["recipe.batch_size=0"], "error: recipe.batch_size=0: input should be greater than or equal to 1"),
+        (["-m", "recipe.batch_size=16,0"], "error: recipe.batch_size=0: input should be greater than or equal to 1"),
+        (["task=csv"], "error: task.source.train has no value"),
+        (["task=mrpc", "data.root=no/such/folder"], "error: data.root=no/such/folder: no such folder"),
+        (["task=mrpc"], "error: task=mrpc: cannot fetch nyu-mll/glue from the Hugging Face hub"),
+        (["model=bert_large"], "error: model.path=google-bert/bert-large-uncased: cannot fetch it"),
+        (["model.path=./no-such-model"], "error: model.path=./no-such-model: no such folder"),
+        (["model.layers=7"], "error: model.layers=7: the model has only 6"),
+        (["trainer=gpu"], "error: trainer.accelerator=gpu: no GPU is visible here"),
+        (["data.train_size=3000"], "error: data.train_size=3000: the task has only"),
+        (["-m", "seed.init=interval(0,1)"], "error: seed.init=interval(0,1): this sweeper knows"),
+    ],
+)
+def test_a_bad_value_ends_the_command_with_one_line_before_any_work(command, tmp_path, words, expected):
+    code, output, errors = command(*words, f"sweep={tmp_path / 'sweep'}")
+    assert code == 1
+    assert output == ""
+    assert errors.startswith(expected)
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("task=nope", "Could not find 'task/nope'"),
+        ("model=nope", "Could not find 'model/nope'"),
+        ("recipe.nope=1", "Key 'nope' is not in struct"),
+        ("nope=1", "Key 'nope' is not in struct"),
+    ],
+)
+def test_what_does_not_exist_is_said_in_hydras_words(command, word, expected):
+    code, _, errors = command(word)
+    assert code == 1
+    assert expected in errors
+    assert "Traceback" not in errors
+
+
+def test_help_names_the_groups_and_shows_commands(command):
+    code, output, _ = command("--help")
+    assert code == 0
+    assert "python train.py -m seed.init='range(0,5)' seed.order='range(0,5)'" in output
+    assert "task: cola, csv, grammar, mrpc, rte, sst2" in output

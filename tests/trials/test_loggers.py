@@ -1,0 +1,117 @@
+"""What goes to Weights & Biases, read back from the files that its offline runs leave."""
+
+import csv
+import struct
+
+import pytest
+from wandb.proto.wandb_internal_pb2 import Record
+
+from seedgrid.trials import loggers
+from seedgrid.trials.preparation import prepare
+from seedgrid.trials.run import run_trial
+
+
+def read_run(path):
+    """All records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB of (checksum, length, type) + data."""
+    content, position, parts = path.read_bytes(), 7, b""  # after W&B's own header
+    while position + 7 <= len(content):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            record = Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def items(pairs):
+    return {item.key or "/".join(item.nested_key): item.value_json for item in pairs}
+
+
+@pytest.fixture
+def wandb_runs(tiny, compose, tmp_path, monkeypatch):
+    """Two trials in one process, offline; their runs as lists of records, by the run's id."""
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sweep = tmp_path / "my-sweep"
+    for init in (0, 1):
+        overrides = [o for o in tiny if o != "logger=none"]
+        settings = compose([*overrides, "recipe.epochs=1", f"sweep={sweep}", f"seed.init={init}", "logger.tags=[mine]"])
+        assert run_trial(settings, prepare(settings)).status == "completed"
+    files = sorted(sweep.glob("wandb/offline-run-*/run-*.wandb"))
+    return {path.stem.removeprefix("run-"): list(read_run(path)) for path in files}
+
+
+def test_each_of_two_trials_in_one_process_has_a_whole_run_of_its_own(wandb_runs):
+    assert len(wandb_runs) == 2
+    for run_id, records in wandb_runs.items():
+        [run] = [r.run for r in records if r.WhichOneof("record_type") == "run"]
+        config = items(run.config.update)
+        assert run.run_id == run_id
+        assert run.run_group == "my-sweep"
+        assert run.job_type == "trial"
+        assert run.display_name == f"my-sweep init=00{config['init']},order=000"
+        assert set(run.tags) == {"grammar", "minilm", "default", "mine"}
+        assert (config["order"], config["dropout"]) == ("0", "0")
+
+        history = [items(r.history.item) for r in records if r.WhichOneof("record_type") == "history"]
+        losses = [row for row in history if "train/loss" in row]
+        assert [int(row["trainer/global_step"]) for row in losses] == list(range(1, 7))
+        validations = [row for row in history if "validation/score" in row]
+        assert [float(row["epoch"]) for row in validations] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+        axes = {r.metric.name or r.metric.glob_name: r.metric.step_metric for r in records if r.HasField("metric")}
+        assert axes["validation/*"] == "epoch"
+        assert axes["train/*"] == "trainer/global_step"
+
+        summary = {}
+        for record in records:
+            if record.WhichOneof("record_type") == "summary":
+                summary |= items(record.summary.update)
+        scores = [float(row["validation/score"]) for row in validations[1:]]
+        assert float(summary["best_found"]) == pytest.approx(max(scores))
+        assert summary["status"] == '"completed"'
+        assert summary["diverged"] in ("true", "false")
+        assert any(r.WhichOneof("record_type") == "exit" and r.exit.exit_code == 0 for r in records)
+    inits = {items(r.run.config.update)["init"] for run in wandb_runs.values() for r in run if r.HasField("run")}
+    assert inits == {"0", "1"}
+
+
+def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_apart(compose):
+    seeds, other = compose(["seed.init=1"]).seed, compose(["seed.init=2"]).seed
+    ids = [
+        loggers.run_id("runs/a", "f1", seeds),
+        loggers.run_id("runs/b", "f1", seeds),
+        loggers.run_id("runs/a", "f2", seeds),
+        loggers.run_id("runs/a", "f1", other),
+    ]
+    assert len(set(ids)) == 4
+    assert loggers.run_id("elsewhere/runs/a", "f1", seeds) == ids[0]
+
+
+def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(tiny, compose, tmp_path, monkeypatch, capsys):
+    import wandb
+
+    def refuse(*args, **kwargs):
+        raise wandb.errors.CommError("no route to host")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    overrides = [o for o in tiny if o != "logger=none"]
+    settings = compose([*overrides, "recipe.epochs=0.5", f"sweep={tmp_path / 'sweep'}"])
+    assert run_trial(settings, prepare(settings)).status == "completed"
+    assert "this trial goes on without it" in capsys.readouterr().err
+
+
+def test_csv_logger_leaves_every_step_in_the_trials_folder(tiny, compose, tmp_path):
+    overrides = [o for o in tiny if o != "logger=none"]
+    settings = compose([*overrides, "logger=csv", "recipe.epochs=1", f"sweep={tmp_path / 'sweep'}"])
+    assert run_trial(settings, prepare(settings)).status == "completed"
+    with (tmp_path / "sweep" / "init=000,order=000" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["train/loss"] != "" for row in rows) == 6
+    assert [row["step"] for row in rows if row["validation/score"] != ""] == ["0", "2", "4", "6"]
