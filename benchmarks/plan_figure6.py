@@ -22,10 +22,10 @@ def simulate_curves(trials: int, evaluations: int, seed: int = 0) -> np.ndarray:
     """trials x evaluations scores that look like the paper's MRPC: 0.75 where nothing is learnt, up to 0.91."""
     generator = np.random.default_rng(seed)
     done = np.linspace(1 / evaluations, 1, evaluations)
-    ability = 0.885 + 0.008 * generator.standard_normal((trials, 1))
-    onset = 0.15 * np.exp(0.4 * generator.standard_normal((trials, 1)))
-    noise = 0.006 * generator.standard_normal((trials, evaluations))
-    learnt = 0.75 + (ability - 0.75) / (1 + np.exp((onset - done) / 0.06)) + noise
+    ability = 0.885 + 0.010 * generator.standard_normal((trials, 1))
+    onset = 0.12 * np.exp(0.2 * generator.standard_normal((trials, 1)))
+    noise = 0.004 * generator.standard_normal((trials, evaluations))
+    learnt = 0.75 + (ability - 0.75) / (1 + np.exp((onset - done) / 0.03)) + noise
     diverged = generator.random((trials, 1)) < 0.2
     return np.where(diverged, 0.75 + noise, learnt)
 

@@ -1,21 +1,38 @@
-"""A tiny pretrained encoder that is made in a moment, and where the entry points lie."""
+"""A tiny pretrained encoder and a real training of it: each test that needs a trained model trains this one."""
 
 from __future__ import annotations
 
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported: no test asks the hub
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # some tests fork
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import pytest
+import pytorch_lightning as pl
 import torch
-from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertModel, BertTokenizerFast
-
-from omegaconf import open_dict
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, open_dict
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from seedgrid.data import grammar
-from seedgrid.settings import read_settings
+from seedgrid.data.datamodule import TokenDataModule
+from seedgrid.data.tokens import Tokens, tokenize
+from seedgrid.model.module import FineTuning
+from seedgrid.model.network import build_network
+from seedgrid.settings import Recipe, Settings, read_settings
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+torch.set_num_threads(1)
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")
@@ -25,21 +42,147 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def compose_config(repository) -> Callable[..., DictConfig]:
+    """Compose ``conf/train.yaml`` with overrides, as the command line does."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
+            return compose("train", overrides=list(overrides))
+
+    return composed
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A folder with a BERT of 2 layers and random weights, and a WordPiece tokenizer of its own."""
+    """A folder with a BERT of 2 layers and random weights, and a WordPiece tokenizer that knows the grammar task."""
     folder = tmp_path_factory.mktemp("tiny_model")
-    sentences = grammar.generate(2000, 200)[0].text
-    trained = BertWordPieceTokenizer(lowercase=True)
-    trained.train_from_iterator(sentences, vocab_size=600, special_tokens=SPECIAL, show_progress=False)
-    tokenizer = BertTokenizerFast(tokenizer_object=trained._tokenizer, model_max_length=128)
-    tokenizer.save_pretrained(folder)
-    save_encoder(BertModel, BertConfig, folder, len(tokenizer))
+    normalizer, words = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    sentences = (normalizer.normalize_str(text) for text in grammar.generate(1000, 1)[0].text)
+    characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    known = sorted({word for sentence in sentences for word, _ in words.pre_tokenize_str(sentence)})
+    vocabulary = dict.fromkeys([*SPECIAL, *characters, *(f"##{character}" for character in characters), *known])
+    wordpiece = models.WordPiece({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(wordpiece)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, words
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **names).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_model):
-    """Overrides of a trial that takes about a second: 18 steps of a tiny encoder."""
+def tiny_tokens(tiny_model) -> tuple[Tokens, Tokens]:
+    """40 training and 23 validation examples of the grammar task."""
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
+    return tuple(tokenize(examples, tokenizer, 64) for examples in grammar.generate(40, 23))
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """Two epochs of five batches each over the examples of ``tiny_tokens``."""
+    return Recipe(
+        name="tiny",
+        epochs=2,
+        batch_size=8,
+        learning_rate=1e-3,
+        warmup=0.2,
+        weight_decay=0.01,
+        gradient_norm=1.0,
+        betas=[0.9, 0.999],
+        eps=1e-8,
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training left: the module, its optimizer, and the loss of each step."""
+
+    module: FineTuning
+    optimizer: torch.optim.Optimizer
+    losses: list[float]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self.module.network.state_dict()
+
+
+class _Losses(pl.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.losses.append(outputs["loss"].item())
+
+
+@pytest.fixture
+def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
+    """Train the tiny model by Lightning's Trainer, as a trial does; 10 steps unless told otherwise."""
+    default_recipe = recipe
+
+    def fitted(
+        *callbacks: pl.Callback,
+        recipe: Recipe = default_recipe,
+        dropout_seed: int = 0,
+        dropout: float | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        state: tuple[dict, dict] = ({}, {}),
+        precision: str = "32-true",
+    ) -> Fitted:
+        network = build_network(tiny_model, ("no", "yes"), init_seed=0, dropout=dropout)
+        weights, optimizer_state = state
+        if weights:
+            network.load_state_dict(weights)
+        steps = 10
+        train, validation = tiny_tokens
+        data = TokenDataModule(
+            train,
+            validation,
+            order_seed=0,
+            batch_size=recipe.batch_size,
+            validation_batch_size=5,
+            steps=steps,
+            start=start,
+        )
+        module = FineTuning(network, recipe, steps, dropout_seed, start, optimizer_state or None)
+        losses = _Losses()
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=1,
+            precision=precision,
+            max_epochs=1,
+            max_steps=-1 if stop is None else stop - start,
+            gradient_clip_val=recipe.gradient_norm,
+            callbacks=[losses, *callbacks],
+            logger=False,
+            limit_val_batches=0,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning misses a validation_step, and torch's newest names
+            trainer.fit(module, datamodule=data)
+        return Fitted(module, trainer.optimizers[0], losses.losses)
+
+    return fitted
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model) -> list[str]:
+    """Overrides of a trial that takes about a second: 18 steps of the tiny model."""
     return [
         f"model.path={tiny_model}",
         "model.learning_rate=1e-3",
@@ -52,14 +195,13 @@ def tiny(tiny_model):
 
 
 @pytest.fixture(scope="session")
-def compose(repository):
-    """Settings of composed overrides, as the command line would have them."""
+def settings_of(compose_config) -> Callable[[list[str]], Settings]:
+    """Checked settings from overrides."""
 
-    def composed(overrides):
-        with hydra.initialize_config_dir(str(repository / "conf"), version_base="1.3"):
-            config = hydra.compose("train", overrides)
+    def checked(overrides: list[str]) -> Settings:
+        config = compose_config(*overrides)
         with open_dict(config):
             config.pop("hydra", None)
         return read_settings(config)
 
-    return composed
+    return checked

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files that are written whole or not at all, and text files that are read as UTF-8 or refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from seedgrid.errors import InputError
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte-order mark and with its line ends as they are.
+
+    Raises:
+        InputError: the file is not UTF-8; names the line.
+    """
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: not UTF-8 text; convert the file to UTF-8") from None
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

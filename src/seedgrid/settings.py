@@ -23,6 +23,10 @@ Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+# What pydantic adds to the path of a key under a union; no part of what the user wrote.
+_UNION_MEMBERS = ("glue", "files", "grammar", "list[str]", "list[int]", "str", "int")
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -103,7 +107,7 @@ class EvaluationSettings(_Group):
         batch_size: examples a validation batch.
     """
 
-    per_epoch: Positive
+    per_epoch: Annotated[float, Field(gt=0, le=10_000)]  # above it, a mistake: more validations than steps
     at_start: bool
     batch_size: Count
 
@@ -175,12 +179,6 @@ class Settings(_Group):
     redo: bool
     prepared: str | None
 
-    @model_validator(mode="after")
-    def _has_steps(self) -> Settings:
-        if self.evaluation.per_epoch > 10_000:
-            raise ValueError("evaluation.per_epoch is above 10000; there cannot be more validations than steps")
-        return self
-
 
 def read_settings(config: DictConfig) -> Settings:
     """Check a composed config (without Hydra's own part).
@@ -214,14 +212,17 @@ def _checked(kind: type[BaseModel], values: Any, *prefix: str) -> Any:
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        # A discriminated union adds its tag to the path of the key; it is no part of what the user wrote.
-        key = ".".join(str(part) for part in (*prefix, *first["loc"]) if part not in ("glue", "files", "grammar"))
+        key = ".".join(str(part) for part in (*prefix, *first["loc"]) if part not in _UNION_MEMBERS)
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "value_error":
             raise InputError(f"{key}: {message}" if key else message) from None
         if first["type"] == "extra_forbidden":
             raise InputError(f"{key} is no key of this project; see --help for those that are") from None
-        if first["type"] == "missing":
+        if first["type"] == "union_tag_invalid":
+            allowed = first["ctx"]["expected_tags"]
+            raise InputError(f"{key}.kind={first['ctx']['tag']}: input should be one of {allowed}") from None
+        if first["type"] in ("missing", "union_tag_not_found"):
+            key = f"{key}.kind" if first["type"] == "union_tag_not_found" else key
             raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
         raise InputError(f"{key}={first['input']}: {message[0].lower()}{message[1:]}") from None
 

@@ -39,12 +39,19 @@ class GlueSource(_Source):
 
     kind: Literal["glue"]
     hub_config: str
-    hub_text: list[str]
+    hub_text: Annotated[list[str], Field(min_length=1, max_length=2)]
     folder: str
     header: bool
-    text: list[str] | list[int]
+    text: Annotated[list[str] | list[int], Field(min_length=1, max_length=2)]
     label: str | int
     label_values: list[str]
+
+    @model_validator(mode="after")
+    def _columns_fit_header(self) -> GlueSource:
+        written = str if self.header else int
+        if not all(isinstance(column, written) for column in (*self.text, self.label)):
+            raise ValueError("text and label must be names of columns if header is true, else positions from 0")
+        return self
 
 
 class FileSource(_Source):
@@ -104,7 +111,7 @@ class Task(BaseModel):
     source: Annotated[GlueSource | FileSource | GrammarSource, Field(discriminator="kind")]
     labels: list[str] | None = None
     metric: Metric
-    diverged_at: float | None = None
+    diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _labels_fit_metric(self) -> Task:
@@ -126,10 +133,13 @@ def check_metric(metric: str, classes: int) -> None:
 
 
 def majority_score(labels: np.ndarray, metric: str) -> float:
-    """The score of always predicting the most frequent of ``labels`` (int64, examples)."""
+    """The score of always predicting the most frequent of ``labels`` (int64, examples; the first of equals).
+
+    To the last bit what :func:`seedgrid.evaluation.metrics.compute_metrics` gives for such a trial: it has diverged.
+    """
     counts = np.bincount(labels)
     share = counts.max() / len(labels)
-    f1_of_majority = 2 * share / (1 + share)
+    f1_of_majority = 2 * counts.max() / (len(labels) + counts.max())
     f1_of_positive = f1_of_majority if counts.argmax() == 1 else 0.0
     match metric:
         case "accuracy":

@@ -42,7 +42,7 @@ def command(start):
 
     def ran(*words):
         process = start(*words)
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=150)
         return process.returncode, output, errors
 
     return ran
@@ -195,7 +195,7 @@ def test_workers_and_whole_groups_that_are_killed_lose_nothing(start, command, t
     children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "loky"], capture_output=True, text=True)
     victims = [int(pid) for pid in children.stdout.split()]
     os.kill(victims[-1], signal.SIGKILL)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
     assert numbers(sweep) == numbers(reference)
 
@@ -222,7 +222,7 @@ def test_two_commands_at_once_split_the_work(start, tiny, reference, tmp_path):
     words = ["-m", *tiny, *GRID, f"sweep={sweep}", "hydra/launcher=basic"]
     processes = [start(*words), start(*words)]
     for process in processes:
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=150)
         assert process.returncode == 0, errors
     assert numbers(sweep) == numbers(reference)
     starts = [json.loads(path.read_text())["started"] for path in sweep.glob("init=*/trial.json")]

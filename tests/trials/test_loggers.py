@@ -33,7 +33,7 @@ def items(pairs):
 
 
 @pytest.fixture
-def wandb_runs(tiny, compose, tmp_path, monkeypatch):
+def wandb_runs(tiny, settings_of, tmp_path, monkeypatch):
     """Two trials in one process, offline; their runs as lists of records, by the run's id."""
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -41,7 +41,7 @@ def wandb_runs(tiny, compose, tmp_path, monkeypatch):
     sweep = tmp_path / "my-sweep"
     for init in (0, 1):
         overrides = [o for o in tiny if o != "logger=none"]
-        settings = compose([*overrides, "recipe.epochs=1", f"sweep={sweep}", f"seed.init={init}", "logger.tags=[mine]"])
+        settings = settings_of([*overrides, "recipe.epochs=1", f"sweep={sweep}", f"seed.init={init}", "logger.tags=[mine]"])
         assert run_trial(settings, prepare(settings)).status == "completed"
     files = sorted(sweep.glob("wandb/offline-run-*/run-*.wandb"))
     return {path.stem.removeprefix("run-"): list(read_run(path)) for path in files}
@@ -82,8 +82,8 @@ def test_each_of_two_trials_in_one_process_has_a_whole_run_of_its_own(wandb_runs
     assert inits == {"0", "1"}
 
 
-def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_apart(compose):
-    seeds, other = compose(["seed.init=1"]).seed, compose(["seed.init=2"]).seed
+def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_apart(settings_of):
+    seeds, other = settings_of(["seed.init=1"]).seed, settings_of(["seed.init=2"]).seed
     ids = [
         loggers.run_id("runs/a", "f1", seeds),
         loggers.run_id("runs/b", "f1", seeds),
@@ -94,7 +94,7 @@ def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_ap
     assert loggers.run_id("elsewhere/runs/a", "f1", seeds) == ids[0]
 
 
-def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(tiny, compose, tmp_path, monkeypatch, capsys):
+def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(tiny, settings_of, tmp_path, monkeypatch, capsys):
     import wandb
 
     def refuse(*args, **kwargs):
@@ -102,14 +102,14 @@ def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(tiny, com
 
     monkeypatch.setattr(wandb, "init", refuse)
     overrides = [o for o in tiny if o != "logger=none"]
-    settings = compose([*overrides, "recipe.epochs=0.5", f"sweep={tmp_path / 'sweep'}"])
+    settings = settings_of([*overrides, "recipe.epochs=0.5", f"sweep={tmp_path / 'sweep'}"])
     assert run_trial(settings, prepare(settings)).status == "completed"
     assert "this trial goes on without it" in capsys.readouterr().err
 
 
-def test_csv_logger_leaves_every_step_in_the_trials_folder(tiny, compose, tmp_path):
+def test_csv_logger_leaves_every_step_in_the_trials_folder(tiny, settings_of, tmp_path):
     overrides = [o for o in tiny if o != "logger=none"]
-    settings = compose([*overrides, "logger=csv", "recipe.epochs=1", f"sweep={tmp_path / 'sweep'}"])
+    settings = settings_of([*overrides, "logger=csv", "recipe.epochs=1", f"sweep={tmp_path / 'sweep'}"])
     assert run_trial(settings, prepare(settings)).status == "completed"
     with (tmp_path / "sweep" / "init=000,order=000" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

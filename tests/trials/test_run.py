@@ -13,11 +13,11 @@ from seedgrid.trials.store import read_sweep
 
 
 @pytest.fixture
-def run(tiny, compose, tmp_path):
+def run(tiny, settings_of, tmp_path):
     """Run a trial with the given overrides; returns its folder."""
 
     def ran(*overrides, sweep="sweep"):
-        settings = compose([*tiny, f"sweep={tmp_path / sweep}", *overrides])
+        settings = settings_of([*tiny, f"sweep={tmp_path / sweep}", *overrides])
         outcome = run_trial(settings, prepare(settings))
         assert outcome.error is None
         return tmp_path / sweep / f"init={settings.seed.init:03d},order={settings.seed.order:03d}"
@@ -72,8 +72,8 @@ def test_learning_rates_rise_over_the_warmup_and_fall_to_the_end(run):
 
 
 @pytest.mark.parametrize("seed", ["init", "order", "dropout"])
-def test_each_seed_changes_the_numbers(run, tmp_path, tiny, compose, seed):
-    settings = compose([*tiny, f"sweep={tmp_path / 'other'}", f"seed.{seed}=1"])
+def test_each_seed_changes_the_numbers(run, tmp_path, tiny, settings_of, seed):
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'other'}", f"seed.{seed}=1"])
     run_trial(settings, prepare(settings))
     [other] = (tmp_path / "other").glob("init=*")
     assert losses(run())["loss"][1:] != losses(other)["loss"][1:]
@@ -114,8 +114,8 @@ def test_a_nonfinite_loss_ends_the_trial_with_what_it_had(run, monkeypatch):
     assert bool(read_sweep(folder.parent).trials.loc[0, "diverged"])
 
 
-def test_an_exception_becomes_a_failed_trial_with_its_traceback(tiny, compose, tmp_path, monkeypatch):
-    settings = compose([*tiny, f"sweep={tmp_path / 'sweep'}"])
+def test_an_exception_becomes_a_failed_trial_with_its_traceback(tiny, settings_of, tmp_path, monkeypatch):
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
     prepared = prepare(settings)
     with monkeypatch.context() as patched:
         patched.setattr(module_under_test, "dropout_state", lambda seed, step: 1 // 0 if step == 5 else step)
@@ -130,10 +130,10 @@ def test_an_exception_becomes_a_failed_trial_with_its_traceback(tiny, compose, t
     assert not (folder / "traceback.txt").exists()
 
 
-def test_a_full_disk_fails_the_trial_and_leaves_the_earlier_state_readable(tiny, compose, tmp_path, monkeypatch):
+def test_a_full_disk_fails_the_trial_and_leaves_the_earlier_state_readable(tiny, settings_of, tmp_path, monkeypatch):
     from seedgrid.trials import record
 
-    settings = compose([*tiny, f"sweep={tmp_path / 'sweep'}", "checkpoint.minutes=0", "keep_best=false"])
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "checkpoint.minutes=0", "keep_best=false"])
     prepared = prepare(settings)
     real, writes = record.write_whole, []
 
@@ -159,10 +159,10 @@ def test_a_finished_trial_is_not_run_again(run):
     assert (folder / "trial.json").stat().st_mtime_ns == before
 
 
-def test_a_trial_that_another_process_runs_is_left_alone(tiny, compose, tmp_path):
+def test_a_trial_that_another_process_runs_is_left_alone(tiny, settings_of, tmp_path):
     from filelock import FileLock
 
-    settings = compose([*tiny, f"sweep={tmp_path / 'sweep'}"])
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
     prepared = prepare(settings)
     locks = tmp_path / "sweep" / ".cache" / "locks"
     locks.mkdir()
@@ -170,26 +170,26 @@ def test_a_trial_that_another_process_runs_is_left_alone(tiny, compose, tmp_path
         assert run_trial(settings, prepared).status == "elsewhere"
 
 
-def test_another_configuration_in_the_same_folder_is_refused_with_the_keys_that_differ(run, tiny, compose, tmp_path):
+def test_another_configuration_in_the_same_folder_is_refused_with_the_keys_that_differ(run, tiny, settings_of, tmp_path):
     from seedgrid.errors import InputError
 
     run()
-    settings = compose([*tiny, f"sweep={tmp_path / 'sweep'}", "recipe.batch_size=8"])
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "recipe.batch_size=8"])
     with pytest.raises(InputError, match=r"recipe\.batch_size was 16, now 8"):
         prepare(settings)
 
 
 @pytest.mark.parametrize("name", ["evaluations.parquet", "train_loss.parquet", "predictions.npz", "trial.json"])
-def test_damage_of_a_finished_trial_is_named_and_mended_on_request(run, tiny, compose, tmp_path, name):
+def test_damage_of_a_finished_trial_is_named_and_mended_on_request(run, tiny, settings_of, tmp_path, name):
     folder = run("recipe.epochs=0.5")
     intact = scores(folder)
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
-    settings = compose([*tiny, f"sweep={tmp_path / 'sweep'}", "recipe.epochs=0.5"])
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "recipe.epochs=0.5"])
     outcome = run_trial(settings, prepare(settings))
     assert outcome.status == "failed"
     assert name in outcome.error and "redo=true" in outcome.error
-    settings = compose([*tiny, f"sweep={tmp_path / 'sweep'}", "recipe.epochs=0.5", "redo=true"])
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "recipe.epochs=0.5", "redo=true"])
     assert run_trial(settings, prepare(settings)).status == "completed"
     assert scores(folder) == intact
     [aside] = (tmp_path / "sweep" / "damaged").iterdir()

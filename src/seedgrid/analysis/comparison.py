@@ -10,15 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from seedgrid.analysis.expected import expected_max
+from seedgrid.analysis.expected import expected_max, expected_max_interval
 from seedgrid.analysis.variance import AXES, Components, GridMean, grid_mean, shared_seeds
 
 # What subtraction adds to two equal floats, for scores up to 100, is far below the 12th decimal.
 _DECIMALS = 12
 # Values that one block of redrawn seeds holds at once: 8 MB.
 _BLOCK = 1_000_000
-# Budgets up to this share of the trials have an interval; see ``ExpectedBest``.
-_TRIALS_PER_BUDGET = 5
 # Different scores that redrawn curves are summed over. Beyond so many, some are left out: the curves then err alike for
 # all weights, equal ones included, and only their deviations from those are used.
 _MOST_VALUES = 4_096
@@ -88,7 +86,7 @@ class ExpectedBest:
         budgets: (budgets,), in full trainings.
         a, b: (budgets,), expected best scores.
         difference, lower, upper: (budgets,), of a less b; the limits are NaN above ``trusted_up_to``.
-        trusted_up_to: largest budget with limits, a fifth of the trials of the method that has fewer.
+        trusted_up_to: largest budget with limits: up to it, those of both methods' own expected best can be trusted.
         a_leads, b_leads: budgets at which the interval of the difference lies above, below 0.
         crossing: whether each method leads at some budget.
     """
@@ -178,7 +176,7 @@ class Comparison:
         difference: a less b.
         hedges_g: the difference in standard deviations of a single trial.
         variances: of the difference, for ``trials_needed``.
-        chance, expected_best: see there.
+        chance, expected_best: see there; the latter is None for a largest budget of 0.
         diverged: None if no threshold was given.
         level: of all intervals.
     """
@@ -193,7 +191,7 @@ class Comparison:
     hedges_g: float
     variances: Variances
     chance: Chance
-    expected_best: ExpectedBest
+    expected_best: ExpectedBest | None
     diverged: Diverged | None
     level: float
 
@@ -241,7 +239,7 @@ def compare(
             never one that diverged: leaving those out flatters the method that has more of them.
         paired: True demands pairs, False forbids them.
         diverged_at: score at or below which a trial counts as diverged; None leaves this part out.
-        max_budget: largest budget of the expected best.
+        max_budget: largest budget of the expected best; 0 leaves this part out, which takes most of the time.
         level: of all intervals.
         draws, seed: of the redrawn seeds.
 
@@ -255,11 +253,13 @@ def compare(
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give a number between 0 and 1, such as 0.95")
-    if max_budget < 1 or draws < 2:
-        raise ValueError(f"max_budget is {max_budget} and draws {draws}; at least 1 and 2 are needed")
+    if max_budget < 0 or draws < 2:
+        raise ValueError(f"max_budget is {max_budget} and draws {draws}; at least 0 and 2 are needed")
     first, second = _labelled(a, b)
     trials = [int(np.isfinite(grid.scores).sum()) for grid in (first, second)]
-    for name, count in zip("ab", trials, strict=True):
+    for name, grid, count in zip("ab", (first, second), trials, strict=True):
+        if np.isinf(grid.scores).any():
+            raise ValueError(f"method {name} has an infinite score; give NaN for a trial that is missing")
         if count < 2:
             raise ValueError(f"method {name} has {count} trials; a comparison needs at least 2 of each")
     of_a, of_b = _aligned(first, second)
@@ -284,7 +284,7 @@ def compare(
         hedges_g=_hedges_g(difference.value, mean_a, mean_b),
         variances=variances,
         chance=_chance(of_a, of_b, paired, level),
-        expected_best=_expected_best(of_a, of_b, paired, max_budget, level, draws, seed),
+        expected_best=_expected_best(of_a, of_b, paired, max_budget, level, draws, seed) if max_budget else None,
         diverged=None if diverged_at is None else _diverged(of_a, of_b, paired, diverged_at, level),
         level=level,
     )
@@ -502,7 +502,9 @@ def _expected_best(
     best_a, best_b = (expected_max(each, estimator="unbiased")[: budgets.size] for each in scores)
     difference = best_a - best_b
     lower, upper = np.full((2, budgets.size), np.nan)
-    trusted = min(fewest // _TRIALS_PER_BUDGET, max_budget)
+    # Of these intervals only their reach is wanted, which takes no draws.
+    reach = [expected_max_interval(grid, level, draws=2).trusted_up_to for grid in (of_a, of_b)]
+    trusted = min(*reach, budgets.size)
     if trusted:
         shift = (
             difference[:trusted]
@@ -603,7 +605,9 @@ def _power(size: float, variance: float, degrees: float, level: float) -> float:
         return 1.0
     away = size / np.sqrt(variance)
     critical = stats.t.ppf(1 - level / 2, degrees)
-    return float(stats.nct.sf(critical, degrees, away) + stats.nct.cdf(-critical, degrees, away))
+    # Five standard errors off, a rejection on the wrong side has a chance below 3e-7, for which SciPy may give NaN.
+    wrong_side = stats.nct.cdf(-critical, degrees, away) if away < 5 else 0.0
+    return float(stats.nct.sf(critical, degrees, away) + wrong_side)
 
 
 def _smallest(power_of: Callable[[int], float], power: float, least: int) -> int:

@@ -121,10 +121,10 @@ def expected_max_interval(
     The method is the Bayesian bootstrap (Rubin 1981) in the bounding form of Banks (1988): a draw gives each trial an
     exponential weight, and one unseen trial another one. For the lower limit the unseen trial sits at the lowest score;
     for the upper limit it sits above the highest, by the mean excess of the best tenth, which no tail lighter than an
-    exponential exceeds on average (scores have a maximum). In a grid a trial's weight is the product of its seeds' weights
-    (Owen and Eckles 2012), and the unseen trial weighs as much as one of N_eff: the number of independent trials that
-    would give the variance that the grid gives, by the two-way cluster variance of the jackknife (Cameron, Gelbach and
-    Miller 2011).
+    exponential exceeds on average (scores have a maximum). In a grid a trial's weight is the product of its seeds'
+    weights (Owen and Eckles 2012), and the unseen trial weighs as much as one of N_eff: the number of independent
+    trials that would give the variance that the grid gives, by the two-way cluster variance of the jackknife (Cameron,
+    Gelbach and Miller 2011).
 
     Plain bootstrap percentiles fail as n nears N, since no resample shows anything above the highest score. Here limits
     are given while n <= N_eff(n) / 5, where N_eff is N for independent trials, and NaN beyond.
@@ -144,8 +144,8 @@ def expected_max_interval(
         Limits of length N, the number of trials present.
 
     Raises:
-        ValueError: ``level`` is not between 0 and 1, ``draws`` is below 2, there is no score, or one is infinite, or one
-            in a list is NaN.
+        ValueError: ``level`` is not between 0 and 1, ``draws`` is below 2, there is no score, or one is infinite, or
+            one in a list is NaN.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give a number between 0 and 1, such as 0.95")

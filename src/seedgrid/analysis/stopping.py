@@ -1,7 +1,7 @@
 """Start many trials, stop early, continue some: what an assignment reaches, and which is best for a budget.
 
-All of it is exact, by the paper's rules (section 5; Figures 6 and 7). Stopped trials never matter to the outcome as long
-as one trial goes on: a continued trial was ahead of every stopped one when they stopped, and its best so far only
+All of it is exact, by the paper's rules (section 5; Figures 6 and 7). Stopped trials never matter to the outcome as
+long as one trial goes on: a continued trial was ahead of every stopped one when they stopped, and its best so far only
 rises. So the outcome is the best found among the continued trials, and these are described by one number: the place, in
 the ranking of all N trials, of the last of them.
 """
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def error_reduction(self) -> float | None:
-        """Share of full training's error (1 - score) that the plan removes, as in the paper's Figure 6."""
+        """Share of full training's error (1 - score) that the plan removes (the paper's Figure 6); 0 if it has none."""
         if self.expected is None or self.full_training is None:
             return None
         error = 1 - self.full_training
@@ -62,9 +62,9 @@ def expected_best(curves: np.ndarray, start: int, stop_at: int, keep: int) -> fl
     """Exact expected outcome of one assignment.
 
     ``start`` of the N trials are drawn without replacement, ranked by their best score of the first ``stop_at``
-    evaluations, and the ``keep`` best are continued. Ties at the cut are resolved at random, in expectation, so the order
-    in which trials are listed does not matter. The outcome is the best score of continued trials' whole curves and
-    stopped trials' first parts. ``keep = start`` or ``stop_at = evaluations`` is full training.
+    evaluations, and the ``keep`` best are continued. Ties at the cut are resolved at random, in expectation, so the
+    order in which trials are listed does not matter. The outcome is the best score of continued trials' whole curves
+    and stopped trials' first parts. ``keep = start`` or ``stop_at = evaluations`` is full training.
 
     A NaN evaluation never counts; a trial without any finite evaluation up to ``stop_at`` ranks last.
 
@@ -108,12 +108,12 @@ def best_plans(
 ) -> list[Plan]:
     """The best assignment for each of several budgets: the paper's Figures 6 and 7.
 
-    Starting t trials, stopping after a fraction f and continuing p costs t f + p (1 - f) full trainings. Searched are all
-    assignments with at least one continued trial that spend the budget exactly, in rational arithmetic; where none does,
-    for every f and p the largest t that the budget pays for. Full training wins ties.
+    Starting t trials, stopping after a fraction f and continuing p costs t f + p (1 - f) full trainings. Searched are
+    all assignments with at least one continued trial that spend the budget exactly, in rational arithmetic; where none
+    does, for every f and p the largest t that the budget pays for. Full training wins ties.
 
-    Trials are drawn without replacement, unlike in the paper, so no more than N can be started: with few trials the best
-    plan may be one that the population was too small to contain.
+    Trials are drawn without replacement, unlike in the paper, so no more than N can be started: with few trials the
+    best plan may be one that the population was too small to contain.
 
     Args:
         curves: trials x evaluations, scores of any sign; NaN as in ``expected_best``.
@@ -130,7 +130,7 @@ def best_plans(
     """
     best_so_far = _best_so_far(curves)
     trials, evaluations = best_so_far.shape
-    amounts = [Fraction(str(budget)) for budget in budgets]
+    amounts = [_exact(budget) for budget in budgets]
     for amount, budget in zip(amounts, budgets, strict=True):
         if not 1 <= amount <= min(trials, max_start):
             raise ValueError(
@@ -167,9 +167,9 @@ def best_plans(
 def rule_of_thumb(budget: float, evaluations: int = 20) -> Plan:
     """A plan without any trials to choose it from, after the trends that the paper reports.
 
-    Continue about half as many trials as the budget would train in full, stop after 20 to 30 % of training (here as near
-    25 % as spending the budget allows), and start as many as that pays for: t far above p. The trends held on three of
-    the paper's four tasks.
+    Continue about half as many trials as the budget would train in full, stop after 20 to 30 % of training (here as
+    near 25 % as spending the budget allows), and start as many as that pays for: t far above p. The trends held on
+    three of the paper's four tasks.
 
     Args:
         budget: in full trainings, at least 1.
@@ -181,7 +181,7 @@ def rule_of_thumb(budget: float, evaluations: int = 20) -> Plan:
     Raises:
         ValueError: the budget is below 1 or there is no evaluation.
     """
-    amount = Fraction(str(budget))
+    amount = _exact(budget)
     if amount < 1:
         raise ValueError(f"budget is {budget}; give at least 1 full training")
     if evaluations < 1:
@@ -196,6 +196,13 @@ def rule_of_thumb(budget: float, evaluations: int = 20) -> Plan:
             candidates.append((left, abs(stop_at - quarter), -keep, start, stop_at, keep))
     *_, start, stop_at, keep = min(candidates)
     return Plan(float(amount), start, stop_at, keep, evaluations, _cost(start, stop_at, keep, evaluations))
+
+
+def _exact(budget: float) -> Fraction:
+    """The number that a budget's decimal digits mean."""
+    if not np.isfinite(budget):
+        raise ValueError(f"budget is {budget}; give a number of full trainings")
+    return Fraction(str(budget))
 
 
 def _cost(start: int, stop_at: int, keep: int, evaluations: int) -> float:
@@ -273,7 +280,7 @@ def _honest_values(
 
 
 def _expected_outcomes(best_so_far: np.ndarray, stop_at: int, start_keep: np.ndarray) -> np.ndarray:
-    """Expected outcome for each row (start, keep): over the rank of the last kept trial, its chance times its outcome."""
+    """Expected outcome for each row (start, keep): the sum over the last kept trial's rank of chance times outcome."""
     partial, final = best_so_far[:, stop_at - 1], best_so_far[:, -1]
     trials = len(final)
     keeps, row = np.unique(start_keep[:, 1], return_inverse=True)
@@ -300,9 +307,9 @@ def _expected_outcomes(best_so_far: np.ndarray, stop_at: int, start_keep: np.nda
 def _outcome_by_cut(partial: np.ndarray, final: np.ndarray, keeps: np.ndarray) -> np.ndarray:
     """Expected best final score of the kept trials, given the rank of the last of them by partial score.
 
-    Trials with the same partial score are ranked among themselves at random. If the last kept has rank r in such a group of
-    ``size`` trials with ``above`` trials before it, the kept are x of those above and y of the group, both drawn at random,
-    x + y = keep; y is hypergeometric, as the others kept lie anywhere among the r - 1 ranks before.
+    Trials with the same partial score are ranked among themselves at random. If the last kept has rank r in such a
+    group of ``size`` trials with ``above`` trials before it, the kept are x of those above and y of the group, both
+    drawn at random, x + y = keep; y is hypergeometric, as the others kept lie anywhere among the r - 1 ranks before.
 
     Args:
         partial: trials, the scores that rank.
@@ -316,7 +323,6 @@ def _outcome_by_cut(partial: np.ndarray, final: np.ndarray, keeps: np.ndarray) -
     log_factorial = gammaln(np.arange(trials + 1) + 1.0)
 
     def log_choose(n: np.ndarray | int, k: np.ndarray | int) -> np.ndarray:
-        n, k = np.broadcast_arrays(n, k)
         ways = log_factorial[n] - log_factorial[np.minimum(k, n)] - log_factorial[np.maximum(n - k, 0)]
         return np.where((k < 0) | (k > n), -np.inf, ways)
 
@@ -345,21 +351,19 @@ def _outcome_by_cut(partial: np.ndarray, final: np.ndarray, keeps: np.ndarray) -
             y = np.arange(min(size, int(keeps[-1])))[:, None]
             none_here = np.cumprod((lower_here[:used] - y) / (size - y), axis=0)
             best = highest - (none_above * steps[:used]) @ none_here.T  # x - fewest, y - 1
+            if size == 1:
+                possible = (keeps > fewest) & (keeps <= most + 1)
+                outcome[possible, above] = best[keeps[possible] - 1 - fewest, 0]
+                lower_above += lower_here
+                continue
+            before = np.arange(size)[:, None]  # members of the group ranked before the last kept
             for row, keep in enumerate(keeps.tolist()):
-                fits = slice(max(1, keep - most), min(keep - fewest, size, keep) + 1)
-                y_kept = np.arange(fits.start, fits.stop)
-                if not len(y_kept):
-                    continue
-                of_kept = best[keep - y_kept - fewest, y_kept - 1]
-                if size == 1:
-                    outcome[row, above] = of_kept[0]
-                    continue
-                before = np.arange(size)[:, None]  # members of the group ranked before the last kept
-                log_chance = (
-                    log_choose(before, y_kept - 1)
-                    + log_choose(above, keep - y_kept)
-                    - np.where(above + before >= keep - 1, log_choose(above + before, keep - 1), np.inf)
+                y_kept = np.arange(max(1, keep - most), min(keep - fewest, size) + 1)
+                log_chance = log_choose(before, y_kept - 1) + log_choose(above, keep - y_kept)
+                reachable = np.count_nonzero(before < keep - 1 - above)  # ranks below keep cannot be the last kept
+                log_chance = log_chance[reachable:] - log_choose(above + before[reachable:], keep - 1)
+                outcome[row, above + reachable : above + size] = (
+                    np.exp(log_chance) @ best[keep - y_kept - fewest, y_kept - 1]
                 )
-                outcome[row, above : above + size] = np.exp(log_chance) @ of_kept
         lower_above += lower_here
     return outcome

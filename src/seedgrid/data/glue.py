@@ -8,6 +8,7 @@ import numpy as np
 
 from seedgrid.data.examples import Examples
 from seedgrid.errors import InputError
+from seedgrid.files import read_text
 from seedgrid.tasks import GlueSource
 
 HUB_DATASET = "nyu-mll/glue"
@@ -23,12 +24,9 @@ def read_folder(root: str, source: GlueSource) -> tuple[Examples, Examples]:
 
 def _read_tsv(path: Path, source: GlueSource) -> Examples:
     # No CSV reader: in these files a quote is a character of the text, and tabs and line feeds alone separate.
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; data.root must be a folder with {source.folder}/train.tsv") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); convert it to UTF-8") from None
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; data.root must be a folder with {source.folder}/train.tsv")
+    content = read_text(path)
     lines = [line.removesuffix("\r") for line in content.split("\n")]
     if lines and not lines[-1]:
         lines.pop()

@@ -101,11 +101,10 @@ INTRANSITIVE = _verbs(
 )
 # Each verb is replaced by one verb of the other kind only, so that a sentence has one partner.
 OTHER_KIND = dict(zip(TRANSITIVE + INTRANSITIVE, INTRANSITIVE + TRANSITIVE, strict=True))
-PASSIVE = Verb("be", "is", "was", "been", "being")
-TOWARDS_PEOPLE = _verbs(
-    "like admire trust respect help visit follow avoid love fear praise thank invite ignore blame "
-    "know/knows/knew/known/knowing"
-)
+TO_BE = Verb("be", "is", "was", "been", "being")
+ENCOUNTERS = _verbs("help visit follow avoid praise thank invite ignore blame")  # between people, at some time
+ATTITUDES = _verbs("like admire trust respect love fear know/knows/knew/known/knowing")
+TOWARDS_PEOPLE = (*ENCOUNTERS, *ATTITUDES)
 QUALITIES = ("old", "new", "cheap", "heavy", "dirty", "clean", "small", "large", "strange", "beautiful")
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "grey")
 MOODS = ("tall", "happy", "tired", "busy", "famous", "polite", "nervous", "clever", "lonely", "hungry", "rich", "sad")
@@ -117,6 +116,12 @@ EXPERIENCES = (
     *("been to Rome", "seen the sea", "told a lie", "won a prize", "missed a train", "written a poem"),
     *("ridden a horse", "climbed a mountain", "lived abroad", "driven a truck"),
 )
+REFLEXIVE_EVENTS = (
+    *(("punished", "for the mistake"), ("introduced", "to the guests"), ("described", "in the letter")),
+    *(("defended", "in court"), ("prepared", "for the exam"), ("talked about", "for hours"), ("hurt", "last week")),
+    *(("looked at", "in the mirror"), ("criticized", "in public"), ("warmed", "by the fire")),
+)
+KNEW = ("knew", "remembered", "forgot", "noticed", "understood", "revealed")
 NEWS = ("rumor", "news", "claim", "story", "report", "fact")
 EFFECTS_OF_NEWS = ("surprise", "shock", "worry", "annoy", "upset", "please", "scare", "delight")
 
@@ -148,6 +153,10 @@ def _two_subjects(rng: np.random.Generator) -> tuple[str, str]:
     return tuple(_one(rng, (name, f"the {noun[0]}")) for name, noun in zip(names, nouns, strict=True))
 
 
+def _personal_pronoun(rng: np.random.Generator, number: int) -> str:
+    return _one(rng, (("he", "she"), ("they", "we"))[number])
+
+
 def _predicate_of_people(rng: np.random.Generator) -> tuple[str, str]:
     """(singular, plural) of a predicate in a tense that shows number."""
     verb, mood = _one(rng, INTRANSITIVE), _one(rng, MOODS)
@@ -171,10 +180,9 @@ PRONOUNS = ("he", "she", "they")
 REFLEXIVES = ("himself", "herself", "themselves")
 
 
-def _gendered(rng: np.random.Generator, kind: int) -> str:
-    if kind == PLURAL:
-        return _one(rng, (*MEN, *WOMEN))[1]
-    return _one(rng, (MEN, WOMEN)[kind])[0]
+def _gendered(rng: np.random.Generator, kind: int, index: int) -> str:
+    men, women = MEN[index], WOMEN[index]
+    return (men[0], women[0], _one(rng, (men, women))[1])[kind]
 
 
 def _wrong_kind(head: int, distractor: int) -> int:
@@ -183,106 +191,45 @@ def _wrong_kind(head: int, distractor: int) -> int:
 
 
 class Auxiliary(NamedTuple):
-    positive: tuple[str, str]
-    negative: tuple[str, str]
-    form: str
-    """The form of the verb that it takes, a field of `Verb`."""
+    forms: tuple[str, str]
+    """(singular, plural)."""
+    takes: str
+    """The form of the verb after it, a field of `Verb`."""
 
 
-PERFECT = Auxiliary(HAVE, ("hasn't", "haven't"), "participle")
-PROGRESSIVE = Auxiliary(BE, ("isn't", "aren't"), "gerund")
-MODALS = tuple(
-    Auxiliary((positive, positive), (negative, negative), "base")
-    for positive, negative in (("will", "won't"), ("can", "can't"), ("should", "shouldn't"), ("must", "mustn't"))
-)
+PERFECT, PROGRESSIVE = Auxiliary(HAVE, "participle"), Auxiliary(BE, "gerund")
+MODALS = tuple(Auxiliary((modal, modal), "base") for modal in ("will", "can", "should", "must"))
 
 
 # ------------------------------------------------------------------------------------------------------- phenomena
 
 
-def agreement_prepositional_phrase(rng: np.random.Generator) -> Pair:
-    """The boxes / all boxes near the lamp are / *is heavy."""
+def agreement(rng: np.random.Generator) -> Pair:
+    """Anna knew that they were / *was sad. Why do / *does they sleep? All boxes near the lamp are / *is heavy."""
     number, distractor = _number(rng), _number(rng)
-    if rng.integers(2):
-        head, other = _two(rng, THINGS)
-        verb, quality = _one(rng, (BE, WAS, SEEM, ("looks", "look"))), _one(rng, QUALITIES)
-        predicate = tuple(f"{form} {quality}" for form in verb)
-    else:
-        head, other = _one(rng, PEOPLE), _one(rng, (*THINGS, *PLACES))
-        predicate = _predicate_of_people(rng)
-    subject = f"{_one(rng, DETERMINERS)[number]} {head[number]} {_one(rng, PREPOSITIONS)} the {other[distractor]}"
-    return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
-
-
-def agreement_relative_clause(rng: np.random.Generator) -> Pair:
-    """These boys that the nurse knows are / *is tall. The boys that every nurse knows / *know arrived on Monday."""
-    number, distractor = _number(rng), _number(rng)
-    nouns = zip(_two(rng, PEOPLE), (number, distractor), strict=True)
-    head, other = (f"{_one(rng, DETERMINERS)[n]} {noun[n]}" for noun, n in nouns)
-    verb = _one(rng, TOWARDS_PEOPLE)
-    violated = _one(rng, ("main clause", "main clause, subject relative", "relative clause"))
-    if violated == "relative clause":
-        predicate = f"{_one(rng, INTRANSITIVE).past} {_one(rng, TIMES)}"
-        right, wrong = verb.present[distractor], verb.present[1 - distractor]
-        return f"{head} that {other} {right} {predicate}.", f"{head} that {other} {wrong} {predicate}."
-    if violated == "main clause":
-        subject = f"{head} that {other} {verb.present[distractor]}"
-    else:
-        subject = f"{head} that {verb.past} {other}"
+    frame = _one(rng, ("embedded clause", "question", "prepositional phrase", "relative clause"))
+    if frame == "question":
+        verb = _one(rng, INTRANSITIVE)
+        auxiliary, rest = _one(rng, ((DO, verb.base), (HAVE, verb.participle), (BE, verb.gerund), (WAS, verb.gerund)))
+        question = f"{_one(rng, ('', 'why '))}{{}} {_personal_pronoun(rng, number)} {rest}"
+        frame = f"{question} {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[distractor]}?"
+        return frame.format(auxiliary[number]), frame.format(auxiliary[1 - number])
     predicate = _predicate_of_people(rng)
-    return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
-
-
-def agreement_question(rng: np.random.Generator) -> Pair:
-    """Are / *is they near the tower? Why do / *does the boys that the teacher admires laugh?"""
-    number, distractor = _number(rng), _number(rng)
-    verb = _one(rng, INTRANSITIVE)
-    auxiliary, rest = _one(rng, ((DO, verb.base), (HAVE, verb.participle), (BE, verb.gerund), (WAS, verb.gerund)))
-    if rng.integers(2):
-        subject = (_one(rng, ("he", "she")), _one(rng, ("they", "we")))[number]
-        rest += f" {_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[distractor]}"
+    determiner = _one(rng, DETERMINERS)[number]
+    if frame == "embedded clause":
+        subject = f"{_two_subjects(rng)[0]} {_one(rng, KNEW)} that {_personal_pronoun(rng, number)}"
+    elif frame == "prepositional phrase":
+        head, other = _two(rng, THINGS)
+        forms, quality = _one(rng, (BE, WAS, SEEM)), _one(rng, QUALITIES)
+        predicate = f"{forms[0]} {quality}", f"{forms[1]} {quality}"
+        subject = f"{determiner} {head[number]} {_one(rng, PREPOSITIONS)} the {other[distractor]}"
     else:
         head, other = _two(rng, PEOPLE)
-        clause = f"that the {other[distractor]} {_one(rng, TOWARDS_PEOPLE).present[distractor]}"
-        subject = f"{_one(rng, DETERMINERS)[number]} {head[number]} {clause}"
-    question = _one(rng, ("", "why "))
-    rest = f"{subject} {rest}?"
-    return f"{question}{auxiliary[number]} {rest}", f"{question}{auxiliary[1 - number]} {rest}"
-
-
-def reflexive(rng: np.random.Generator) -> Pair:
-    """The sister that the king knew / Tom said that she / she helped Tom and ... hurt herself / *himself last week."""
-    head, distractor = rng.integers(3, size=2)
-    other = f"the {_gendered(rng, distractor)}"
-    if distractor != PLURAL:
-        other = _one(rng, (other, _one(rng, (MALE_NAMES, FEMALE_NAMES)[distractor])))
-    subject = _one(
-        rng,
-        (
-            f"the {_gendered(rng, head)} {_one(rng, PREPOSITIONS)} {other}",
-            f"the {_gendered(rng, head)} that {other} {_one(rng, TOWARDS_PEOPLE).past}",
-            f"{other} {_one(rng, ('knew', 'said', 'thought', 'remembered'))} that {PRONOUNS[head]}",
-            f"{PRONOUNS[head]} {_one(rng, TOWARDS_PEOPLE).past} {other} and",
-        ),
-    )
-    before, after = _one(
-        rng,
-        (
-            ("punished", "for the mistake"),
-            ("introduced", "to the guests"),
-            ("described", "in the letter"),
-            ("defended", "in court"),
-            ("prepared", "for the exam"),
-            ("talked about", "for hours"),
-            ("looked at", "in the mirror"),
-            ("criticized", "in public"),
-            ("hurt", "last week"),
-            ("warmed", "by the fire"),
-        ),
-    )
-    start = f"{subject} {before}"
-    wrong = _wrong_kind(head, distractor)
-    return f"{start} {REFLEXIVES[head]} {after}.", f"{start} {REFLEXIVES[wrong]} {after}."
+        verb = _one(rng, TOWARDS_PEOPLE)
+        other = f"{_one(rng, DETERMINERS)[distractor]} {other[distractor]}"
+        clause = _one(rng, (f"{verb.past} {other}", f"{other} {verb.present[distractor]}"))
+        subject = f"{determiner} {head[number]} that {clause}"
+    return f"{subject} {predicate[number]}.", f"{subject} {predicate[1 - number]}."
 
 
 def determiner_noun(rng: np.random.Generator) -> Pair:
@@ -316,35 +263,191 @@ def determiner_noun(rng: np.random.Generator) -> Pair:
     return f"{start} {right}{rest}.", f"{start} {wrong}{rest}."
 
 
-def negative_polarity(rng: np.random.Generator) -> Pair:
-    """No boy that the nurse knew has ever seen the sea. *The boy that no nurse knew has ever seen the sea."""
-    number, distractor = _number(rng), _number(rng)
-    head, other = (noun[n] for noun, n in zip(_two(rng, PEOPLE), (number, distractor), strict=True))
-    verb, subordinate = _one(rng, TOWARDS_PEOPLE).past, rng.integers(2)
+def reflexive(rng: np.random.Generator) -> Pair:
+    """She herself / *himself liked Tom. The sister that the king knew / Tom knew that she hurt herself / *himself."""
+    head, distractor = rng.integers(3, size=2)
+    index, other_index = _two(rng, range(len(MEN)))
+    subject, other = f"the {_gendered(rng, head, index)}", f"the {_gendered(rng, distractor, other_index)}"
+    if distractor != PLURAL:
+        other = _one(rng, (other, _one(rng, (MALE_NAMES, FEMALE_NAMES)[distractor])))
+    wrong = _wrong_kind(head, distractor)
     if rng.integers(2):
-        experience = _one(rng, EXPERIENCES)
-        polar = f"{{}} {head} {HAVE[number]} ever {experience}"
-        if subordinate:
-            frame = f"{{}} {head} that {{}} {other} {verb} {HAVE[number]} ever {experience}."
-            return frame.format("no", "the"), frame.format("the", "no")
-        distracting = f"{{}} {other} {_one(rng, INTRANSITIVE).past} {_one(rng, TIMES)}"
-        licensed, free = "no", "the"
-    else:
-        polar_rest = f"{_one(rng, TRANSITIVE).past} any {_one(rng, THINGS)[1]}"
-        if subordinate:
-            frame = f"the {head} that {{}}{verb} the {other} {{}}{polar_rest}."
-            return frame.format("", "never "), frame.format("never ", "")
-        first, second = _two_subjects(rng)
-        polar, distracting = f"{first} {{}}{polar_rest}", f"{second} {{}}{verb} the {other}"
-        licensed, free = "never ", ""
-    right, wrong = (
-        (polar.format(licensed), distracting.format(free)),
-        (polar.format(free), distracting.format(licensed)),
+        rest = f"{_one(rng, ENCOUNTERS).past} {other} {_one(rng, TIMES)}."
+        return tuple(f"{PRONOUNS[head]} {REFLEXIVES[kind]} {rest}" for kind in (head, wrong))
+    subject = _one(
+        rng,
+        (
+            f"{other} {_one(rng, KNEW)} that {PRONOUNS[head]}",
+            f"{subject} {_one(rng, PREPOSITIONS)} {other}",
+            f"{subject} that {other} {_one(rng, TOWARDS_PEOPLE).past}",
+        ),
+    )
+    before, after = _one(rng, REFLEXIVE_EVENTS)
+    start = f"{subject} {before}"
+    return f"{start} {REFLEXIVES[head]} {after}.", f"{start} {REFLEXIVES[wrong]} {after}."
+
+
+def pronoun_case(rng: np.random.Generator) -> Pair:
+    """Anna admired her / *she. The lamp that she / *her took was old."""
+    subject, _ = _two_subjects(rng)
+    nominative, accusative = _one(rng, (("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"), ("I", "me")))
+    verb, thing, time = _one(rng, TRANSITIVE), _one(rng, THINGS)[_number(rng)], _one(rng, TIMES)
+    frame, right, wrong = _one(
+        rng,
+        (
+            (f"{subject} {_one(rng, ENCOUNTERS).past} {{}} {time}.", accusative, nominative),
+            (f"the {thing} near {{}} belonged to {subject}.", accusative, nominative),
+            (f"{subject} knew that {{}} {verb.past} the {thing} {time}.", nominative, accusative),
+            (f"the {thing} that {{}} {verb.past} belonged to {subject}.", nominative, accusative),
+        ),
+    )
+    return frame.format(right), frame.format(wrong)
+
+
+def verb_form(rng: np.random.Generator) -> Pair:
+    """The lamp will now be / *been repaired. Has the boy that will sleep taken / *taking the lamp?"""
+    number = _number(rng)
+    head, thing = _one(rng, PEOPLE)[number], _one(rng, THINGS)
+    verb, auxiliaries = _one(rng, TRANSITIVE), (PERFECT, _one(rng, MODALS), PROGRESSIVE)
+    used, distracting = _two(rng, range(3))
+    auxiliary = auxiliaries[used].forms[number]
+    # Each form is wrong after one of the other auxiliaries; never the participle after "be", which can be a passive.
+    fields = [auxiliaries[kind].takes for kind in (used, used - 1)]
+    if rng.integers(2):
+        start = f"the {thing[number]} {auxiliary}{_one(rng, ('', *(f' {adverb}' for adverb in ADVERBS)))}"
+        rest = f"{verb.participle} by {_two_subjects(rng)[0]}"
+        return tuple(f"{start} {getattr(TO_BE, field)} {rest}." for field in fields)
+    distractor = auxiliaries[distracting]
+    clause = f"{distractor.forms[number]} {getattr(_one(rng, INTRANSITIVE), distractor.takes)}"
+    start, rest = f"{auxiliary} the {head} that {clause}", f"the {thing[_number(rng)]}"
+    return tuple(f"{start} {getattr(verb, field)} {rest}?" for field in fields)
+
+
+def argument_structure(rng: np.random.Generator) -> Pair:
+    """Anna repaired / *laughed the lamp after lunch. Anna laughed / *repaired after lunch."""
+    subject, _ = _two_subjects(rng)
+    thing, occasion = _one(rng, THINGS)[_number(rng)], _one(rng, OCCASIONS)
+    frame, form, verbs = _one(
+        rng,
+        (
+            (f"{subject} {{}} the {thing} {occasion}.", "past", TRANSITIVE),
+            (f"{subject} {{}} {occasion}.", "past", INTRANSITIVE),
+            (f"the {thing} had been {{}} by {subject}.", "participle", TRANSITIVE),
+            (f"{subject} had {{}} {occasion}.", "participle", INTRANSITIVE),
+        ),
+    )
+    verb = _one(rng, verbs)
+    return frame.format(getattr(verb, form)), frame.format(getattr(OTHER_KIND[verb], form))
+
+
+def quantifier(rng: np.random.Generator) -> Pair:
+    """There was a nurse near every barn. *There was every nurse near a barn. Almost every / *a nurse slept."""
+    number = _number(rng)
+    weak = ("a", _one(rng, ("several", "many", "some")))[number]
+    person, other = (noun[number] for noun in _two(rng, PEOPLE))
+    preposition, place = _one(rng, PREPOSITIONS), _one(rng, PLACES)[number]
+    was = WAS[number]
+    if rng.integers(2):
+        strong = ("every", "all")[number]
+        frame = f"{_one(rng, ('almost', 'nearly'))} {{}} {person} {was} {preposition} {{}} {place}."
+        return frame.format(strong, weak), frame.format(weak, strong)
+    strong = ("every", _one(rng, ("most", "both")))[number]
+    frames = [
+        f"there {was} {{0}} {person} {preposition} {{1}} {place}.",
+        f"{preposition} {{1}} {place} there {was} {{0}} {person}.",
+    ]
+    if number:  # not in the singular: a relative clause can redeem "there was every ..."
+        verb = _one(rng, TOWARDS_PEOPLE).past
+        frames.append(f"there {was} {{0}} {person} that {{1}} {other} {verb} {preposition} the {place}.")
+    frame = _one(rng, frames)
+    return frame.format(weak, strong), frame.format(strong, weak)
+
+
+def negative_polarity(rng: np.random.Generator) -> Pair:
+    """A word that only negation allows, with the negation where it does and where it does not."""
+    return _one(rng, (ever_after_no, any_after_never))(rng)
+
+
+def ever_after_no(rng: np.random.Generator) -> Pair:
+    """No boy that the nurse knew has ever seen the sea. *The boy that no nurse knew has ever seen the sea."""
+    number = _number(rng)
+    head, other = _two(rng, PEOPLE)
+    negated, distractor = head[number], other[_number(rng)]
+    ever = f"{HAVE[number]} ever {_one(rng, EXPERIENCES)}"
+    clause = f"{distractor} {_one(rng, INTRANSITIVE).past} {_one(rng, TIMES)}"
+    conjunction = _one(rng, ("and", "but"))
+    frame = _one(
+        rng,
+        (
+            f"{{0}} {negated} that {{1}} {distractor} {_one(rng, TOWARDS_PEOPLE).past} {ever}.",
+            f"{{0}} {negated} {ever}, {conjunction} {{1}} {clause}.",
+            f"{{1}} {clause}, {conjunction} {{0}} {negated} {ever}.",
+        ),
+    )
+    return frame.format("no", "the"), frame.format("the", "no")
+
+
+def any_after_never(rng: np.random.Generator) -> Pair:
+    """Anna never took any maps, but Tom knew the boy. *Anna took any maps, but Tom never knew the boy."""
+    subject, other = _two_subjects(rng)
+    person, patient = (noun[_number(rng)] for noun in _two(rng, PEOPLE))
+    clause = f"{_one(rng, TOWARDS_PEOPLE).past} the {patient}"
+    any_things = f"{_one(rng, TRANSITIVE).past} any {_one(rng, THINGS)[1]}"
+    conjunction = _one(rng, ("and", "but"))
+    frame = _one(
+        rng,
+        (
+            f"the {person} that {{1}}{clause} {{0}}{any_things}.",
+            f"{subject} {{0}}{any_things}, {conjunction} {other} {{1}}{clause}.",
+            f"{other} {{1}}{clause}, {conjunction} {subject} {{0}}{any_things}.",
+        ),
+    )
+    return frame.format("never ", ""), frame.format("", "never ")
+
+
+def inversion(rng: np.random.Generator) -> Pair:
+    """Why was / *Anna Anna / was laughing? Tom knew why Anna was / *was Anna laughing."""
+    subject, other = _two_subjects(rng)
+    main, distracting = _two(rng, (PERFECT, PROGRESSIVE, *MODALS))
+    verb, clause_verb = _two(rng, INTRANSITIVE)
+    auxiliary, form = main.forms[0], getattr(verb, main.takes)
+    kind = _one(rng, ("question", "embedded question", "relative clause"))
+    if kind == "relative clause":
+        person, clause_auxiliary = _one(rng, PEOPLE)[0], distracting.forms[0]
+        clause_form = getattr(clause_verb, distracting.takes)
+        return (
+            f"{auxiliary} the {person} that {clause_auxiliary} {clause_form} {form}?",
+            f"{clause_auxiliary} the {person} that {clause_form} {auxiliary} {form}?",
+        )
+    inverted, straight = f"{auxiliary} {subject} {form}", f"{subject} {auxiliary} {form}"
+    word, place = _one(rng, ("why", "how often")), f"{_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}"
+    if kind == "question":
+        return f"{word} {inverted} {place}?", f"{word} {straight} {place}?"
+    start = f"{other} {_one(rng, KNEW)} {word}"
+    return f"{start} {straight} {place}.", f"{start} {inverted} {place}."
+
+
+def extraction(rng: np.random.Generator) -> Pair:
+    """A gap without a filler, a filler without a gap, and gaps in three kinds of islands."""
+    return _one(rng, (filler_gap, adjunct_island, complex_noun_phrase_island, coordinate_structure_island))(rng)
+
+
+def filler_gap(rng: np.random.Generator) -> Pair:
+    """What / *why did Tom take on Monday? Anna knew that / *what Tom took the lamp on Monday."""
+    subject, other = _two_subjects(rng)
+    verb, time = _one(rng, TRANSITIVE), _one(rng, TIMES)
+    bridge = _one(rng, ("", f"{_one(rng, PEOPLE)[1]} {_one(rng, ('said', 'thought', 'claimed'))} "))
+    gapless, frame = _one(
+        rng,
+        (
+            ("why", f"{{0}} did {other} {verb.base}{{1}} {time}?"),
+            ("that", f"{subject} {_one(rng, KNEW)} {{0}} {bridge}{other} {verb.past}{{1}} {time}."),
+        ),
     )
     if rng.integers(2):
-        right, wrong = right[::-1], wrong[::-1]
-    conjunction = _one(rng, (", and ", ", but "))
-    return conjunction.join(right) + ".", conjunction.join(wrong) + "."
+        return frame.format("what", ""), frame.format(gapless, "")
+    thing = _one(rng, (" it", f" the {_one(rng, THINGS)[_number(rng)]}"))
+    return frame.format(gapless, thing), frame.format("what", thing)
 
 
 def adjunct_island(rng: np.random.Generator) -> Pair:
@@ -393,164 +496,19 @@ def coordinate_structure_island(rng: np.random.Generator) -> Pair:
     )
 
 
-def verb_form(rng: np.random.Generator) -> Pair:
-    """The lamp will now be / *been repaired. Has the boy that will sleep taken / *taking the lamp?"""
-    number = _number(rng)
-    head, thing = _one(rng, PEOPLE)[number], _one(rng, THINGS)
-    verb, auxiliaries = _one(rng, TRANSITIVE), (PERFECT, _one(rng, MODALS), PROGRESSIVE)
-    used, distracting = _two(rng, range(3))
-    auxiliary = auxiliaries[used].positive[number]
-    # Each form is wrong after one of the other auxiliaries; never the participle after "be", which can be a passive.
-    fields = [auxiliaries[kind].form for kind in (used, used - 1)]
-    if rng.integers(2):
-        start = f"the {thing[number]} {auxiliary}{_one(rng, ('', *(f' {adverb}' for adverb in ADVERBS)))}"
-        rest = f"{verb.participle} by {_two_subjects(rng)[0]}"
-        return tuple(f"{start} {getattr(PASSIVE, field)} {rest}." for field in fields)
-    distractor = auxiliaries[distracting]
-    clause = f"{distractor.positive[number]} {getattr(_one(rng, INTRANSITIVE), distractor.form)}"
-    start, rest = f"{auxiliary} the {head} that {clause}", f"the {thing[_number(rng)]}"
-    return tuple(f"{start} {getattr(verb, field)} {rest}?" for field in fields)
-
-
-def argument_structure(rng: np.random.Generator) -> Pair:
-    """Anna repaired / *laughed the lamp after lunch. Anna laughed / *repaired after lunch."""
-    subject, _ = _two_subjects(rng)
-    thing, occasion = _one(rng, THINGS)[_number(rng)], _one(rng, OCCASIONS)
-    frame, form, verbs = _one(
-        rng,
-        (
-            (f"{subject} {{}} the {thing} {occasion}.", "past", TRANSITIVE),
-            (f"{subject} {{}} {occasion}.", "past", INTRANSITIVE),
-            (f"the {thing} had been {{}} by {subject}.", "participle", TRANSITIVE),
-            (f"{subject} had {{}} {occasion}.", "participle", INTRANSITIVE),
-        ),
-    )
-    verb = _one(rng, verbs)
-    return frame.format(getattr(verb, form)), frame.format(getattr(OTHER_KIND[verb], form))
-
-
-def filler_gap(rng: np.random.Generator) -> Pair:
-    """What / *why did Tom take on Monday? Anna knew that / *what Tom took the lamp on Monday."""
-    subject, other = _two_subjects(rng)
-    verb = _one(rng, TRANSITIVE)
-    end = _one(rng, TIMES)
-    if rng.integers(2):
-        gapless, rest, end = "why", f"did {other} {verb.base}", f"{end}?"
-        start = ""
-    else:
-        gapless, rest, end = "that", f"{other} {verb.past}", f"{end}."
-        start = f"{subject} {_one(rng, ('knew', 'remembered', 'forgot', 'noticed', 'understood', 'revealed'))} "
-        if rng.integers(2):
-            rest = f"{_one(rng, PEOPLE)[1]} {_one(rng, ('said', 'thought', 'claimed'))} {rest}"
-    if rng.integers(2):
-        return f"{start}what {rest} {end}", f"{start}{gapless} {rest} {end}"
-    rest += f" the {_one(rng, THINGS)[_number(rng)]}"
-    return f"{start}{gapless} {rest} {end}", f"{start}what {rest} {end}"
-
-
-def quantifier(rng: np.random.Generator) -> Pair:
-    """There was a nurse near every barn. *There was every nurse near a barn. Almost every / *a nurse slept."""
-    number = _number(rng)
-    weak = ("a", _one(rng, ("several", "many", "some")))[number]
-    person, other = (noun[number] for noun in _two(rng, PEOPLE))
-    preposition, place = _one(rng, PREPOSITIONS), _one(rng, PLACES)[number]
-    was = WAS[number]
-    if rng.integers(2):
-        strong = ("every", "all")[number]
-        frame = f"{_one(rng, ('almost', 'nearly'))} {{}} {person} {was} {preposition} {{}} {place}."
-        return frame.format(strong, weak), frame.format(weak, strong)
-    strong = ("every", _one(rng, ("most", "both")))[number]
-    frames = [
-        f"there {was} {{0}} {person} {preposition} {{1}} {place}.",
-        f"{preposition} {{1}} {place} there {was} {{0}} {person}.",
-    ]
-    if number:  # not in the singular: a relative clause can redeem "there was every ..."
-        verb = _one(rng, TOWARDS_PEOPLE).past
-        frames.append(f"there {was} {{0}} {person} that {{1}} {other} {verb} {preposition} the {place}.")
-    frame = _one(rng, frames)
-    return frame.format(weak, strong), frame.format(strong, weak)
-
-
-def tag_question(rng: np.random.Generator) -> Pair:
-    """The girl that has arrived can sleep, can't / *hasn't she? She can sleep near the king, can't she / *he?"""
-    head, distractor = rng.integers(3, size=2)
-    number = int(head == PLURAL)
-    subject, verb = _gendered(rng, head), _one(rng, INTRANSITIVE)
-    if rng.integers(2):
-        main, other = _two(rng, (PERFECT, PROGRESSIVE, *MODALS))
-        clause = f"{other.positive[number]} {getattr(_one(rng, INTRANSITIVE), other.form)}"
-        tags = [f"{auxiliary.negative[number]} {PRONOUNS[head]}" for auxiliary in (main, other)]
-    else:
-        # Modals, since other auxiliaries would have to agree with the wrong pronoun too.
-        main = _one(rng, MODALS)
-        tags = [f"{main.negative[0]} {PRONOUNS[kind]}" for kind in (head, _wrong_kind(head, distractor))]
-        other = f"the {_gendered(rng, distractor)}"
-        if rng.integers(2):
-            start = f"{PRONOUNS[head]} {main.positive[0]} {verb.base} {_one(rng, PREPOSITIONS)} {other}"
-            return tuple(f"{start}, {tag}?" for tag in tags)
-        clause = f"{other} {_one(rng, TOWARDS_PEOPLE).past}"
-    start = f"the {subject} that {clause} {main.positive[number]} {getattr(verb, main.form)}"
-    return tuple(f"{start}, {tag}?" for tag in tags)
-
-
-def pronoun_case(rng: np.random.Generator) -> Pair:
-    """Anna admired her / *she. The lamp that she / *her took was old."""
-    subject, other = _two_subjects(rng)
-    nominative, accusative = _one(rng, (("he", "him"), ("she", "her"), ("they", "them"), ("we", "us"), ("I", "me")))
-    verb, thing, time = _one(rng, TRANSITIVE), _one(rng, THINGS)[_number(rng)], _one(rng, TIMES)
-    frame, right, wrong = _one(
-        rng,
-        (
-            (f"{subject} {_one(rng, TOWARDS_PEOPLE).past} {{}} {time}.", accusative, nominative),
-            (f"the {thing} near {{}} belonged to {subject}.", accusative, nominative),
-            (f"{subject} knew that {{}} {verb.past} the {thing} {time}.", nominative, accusative),
-            (f"the {thing} that {{}} {verb.past} belonged to {subject}.", nominative, accusative),
-        ),
-    )
-    return frame.format(right), frame.format(wrong)
-
-
-def inversion(rng: np.random.Generator) -> Pair:
-    """Why was / *Anna Anna / was laughing? Tom knew why Anna was / *was Anna laughing."""
-    subject, other = _two_subjects(rng)
-    main, distracting = _two(rng, (PERFECT, PROGRESSIVE, *MODALS))
-    verb, clause_verb = _two(rng, INTRANSITIVE)
-    auxiliary, form = main.positive[0], getattr(verb, main.form)
-    kind = _one(rng, ("question", "embedded question", "relative clause"))
-    if kind == "relative clause":
-        person, clause_auxiliary = _one(rng, PEOPLE)[0], distracting.positive[0]
-        clause_form = getattr(clause_verb, distracting.form)
-        return (
-            f"{auxiliary} the {person} that {clause_auxiliary} {clause_form} {form}?",
-            f"{clause_auxiliary} the {person} that {clause_form} {auxiliary} {form}?",
-        )
-    inverted, straight = f"{auxiliary} {subject} {form}", f"{subject} {auxiliary} {form}"
-    word, place = _one(rng, ("why", "when")), f"{_one(rng, PREPOSITIONS)} the {_one(rng, PLACES)[_number(rng)]}"
-    if kind == "question":
-        return f"{word} {inverted} {place}?", f"{word} {straight} {place}?"
-    start = f"{other} {_one(rng, ('knew', 'understood', 'remembered', 'forgot'))} {word}"
-    return f"{start} {straight} {place}.", f"{start} {inverted} {place}."
-
-
 # ------------------------------------------------------------------------------------------------------------- sets
 
 TEMPLATES: tuple[Callable[[np.random.Generator], Pair], ...] = (
-    agreement_prepositional_phrase,
-    agreement_relative_clause,
-    agreement_question,
-    reflexive,
+    agreement,
     determiner_noun,
-    negative_polarity,
-    adjunct_island,
-    complex_noun_phrase_island,
-    coordinate_structure_island,
+    reflexive,
+    pronoun_case,
     verb_form,
     argument_structure,
-    filler_gap,
     quantifier,
-    tag_question,
-    pronoun_case,
+    negative_polarity,
     inversion,
+    extraction,
 )
 PHENOMENA: tuple[str, ...] = tuple(template.__name__ for template in TEMPLATES)
 
@@ -609,7 +567,7 @@ def _draw_pairs(rng: np.random.Generator, split: str, count: int) -> tuple[list[
     phenomena = np.resize(rng.permutation(len(TEMPLATES)), count)
     pairs, drawn = [], set()
     for phenomenon in phenomena:
-        while True:
+        while True:  # ends: every template has far more pairs than the largest sets need
             acceptable, unacceptable = (_sentence(words) for words in TEMPLATES[phenomenon](rng))
             if acceptable not in drawn and _split_of(acceptable) == split:
                 break

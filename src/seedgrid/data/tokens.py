@@ -14,6 +14,8 @@ from filelock import FileLock
 from seedgrid.data.examples import Examples
 from seedgrid.files import write_whole
 
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -104,17 +106,6 @@ def _table(tokens: Tokens) -> pa.Table:
 def tokenizer_digest(folder: Path) -> str:
     """SHA-256 over the files of a model folder that define its tokenizer."""
     sha = hashlib.sha256()
-    for name in (
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-        "spiece.model",
-        "special_tokens_map.json",
-        "sentencepiece.bpe.model",
-        "added_tokens.json",
-    ):
-        if (folder / name).is_file():
-            sha.update(f"{name};".encode() + (folder / name).read_bytes())
+    for path in sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)}):
+        sha.update(f"{path.name};".encode() + hashlib.sha256(path.read_bytes()).digest())
     return sha.hexdigest()

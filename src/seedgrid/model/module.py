@@ -58,6 +58,11 @@ class FineTuning(pl.LightningModule):
             group["lr"] = self.learning_rate
         return cross_entropy(self(batch).float(), batch["labels"])
 
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
+        # Lightning itself refuses to clip for a fused optimizer under any mixed precision.
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         decayed, exempt = [], []
         for name, parameter in self.network.named_parameters():
@@ -68,7 +73,7 @@ class FineTuning(pl.LightningModule):
             lr=0.0,  # set before every step
             betas=tuple(self.recipe.betas),
             eps=self.recipe.eps,
-            fused=True,
+            fused=self.trainer.precision != "16-mixed",  # the fused step scales gradients back: too late to clip them
         )
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)

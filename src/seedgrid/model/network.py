@@ -57,11 +57,9 @@ def _pretrained(
             raise InputError(f"model.layers={layers}: the model has only {config.num_hidden_layers}; give at most that")
         config.num_hidden_layers = layers
     if dropout is not None:
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-            if isinstance(getattr(config, name, None), float):
-                setattr(config, name, dropout)
-        for name in ("classifier_dropout", "seq_classif_dropout"):
-            if hasattr(config, name):
+        # Where a head has no probability of its own (None), it takes the encoder's.
+        for name, value in config.to_dict().items():
+            if "dropout" in name and type(value) in (int, float):
                 setattr(config, name, dropout)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
@@ -71,7 +69,8 @@ def _pretrained(
         )
     except Exception as error:
         raise InputError(f"model: {folder} cannot be loaded as a classifier: {_first_line(error)}") from None
-    missing = set(info["missing_keys"])
+    # Sizes that do not fit are the old head's, which is drawn anew, or those of a folder with another model's weights.
+    missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     prefix = f"{network.base_model_prefix}."
     new = []
     for name, _ in network.named_parameters():

