@@ -95,7 +95,9 @@ def test_a_larger_fixed_subset_contains_the_smaller_one():
 
 def test_streams_are_those_of_earlier_releases():
     # A sweep must be able to go on after an upgrade, and a seed that a paper names must go on meaning the same.
-    np.testing.assert_allclose(new_layer_weights(12, (2, 2), 1.0), [[-0.44071525, -2.7007465], [0.47103176, -1.1044029]], rtol=1e-6)
+    np.testing.assert_allclose(
+        new_layer_weights(12, (2, 2), 1.0), [[-0.44071525, -2.7007465], [0.47103176, -1.1044029]], rtol=1e-6
+    )
     assert epoch_order(17, 8, 2).tolist() == [2, 7, 4, 5, 3, 1, 6, 0]
     assert dropout_state(0, 3) == 8053047280485620712
     assert fixed_subset(10, 4).tolist() == [1, 2, 7, 8]

@@ -86,9 +86,7 @@ def test_a_batch_is_padded_as_the_tokenizer_pads(tiny_tokens, tokenizer):
 
 
 def test_padding_uses_the_models_own_word_piece():
-    tokens = Tokens(
-        np.array([7, 8, 9], np.int32), np.array([0, 1, 0], np.int8), np.array([0, 2, 3]), np.array([1, 0])
-    )
+    tokens = Tokens(np.array([7, 8, 9], np.int32), np.array([0, 1, 0], np.int8), np.array([0, 2, 3]), np.array([1, 0]))
     batch = collate(tokens, [1, 0], pad_id=5)
     assert batch["input_ids"].tolist() == [[9, 5], [7, 8]]
     assert batch["token_type_ids"].tolist() == [[0, 0], [0, 1]]

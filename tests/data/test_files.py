@@ -44,7 +44,9 @@ def write(path: Path, rows: list[dict]) -> Path:
 
 
 def source_of(path: Path, **columns) -> FileSource:
-    return FileSource(kind="files", train=str(path), validation=str(path), **{"text": "text", "label": "label", **columns})
+    return FileSource(
+        kind="files", train=str(path), validation=str(path), **{"text": "text", "label": "label", **columns}
+    )
 
 
 def read_all(path: Path, labels: tuple[str, ...] | None = None, **columns):
@@ -115,7 +117,9 @@ def test_a_column_of_numbers_is_text_too(tmp_path, ending):
     assert read_all(path)[0].text == ("12", "7")
 
 
-@pytest.mark.parametrize("text", ["007", "1.10", "1e5", "NA", "None", "null", "nan", "True", " a ", "2020-01-01", "#", "'"])
+@pytest.mark.parametrize(
+    "text", ["007", "1.10", "1e5", "NA", "None", "null", "nan", "True", " a ", "2020-01-01", "#", "'"]
+)
 @pytest.mark.parametrize("ending", DELIMITERS)
 def test_a_delimited_text_is_kept_to_the_letter(tmp_path, ending, text):
     path = write(tmp_path / f"train{ending}", [{"text": text, "label": "a"}, {"text": text, "label": "b"}])
@@ -146,11 +150,15 @@ def test_other_columns_may_hold_anything(tmp_path):
     assert read_all(path)[0].text == ("a", "b")
 
 
-@pytest.mark.parametrize("name", ["a b.jsonl", "train[1].jsonl", "tr*in.jsonl", "TRAIN.JSONL", "été.parquet", "a[1].csv"])
+@pytest.mark.parametrize(
+    "name", ["a b.jsonl", "train[1].jsonl", "tr*in.jsonl", "TRAIN.JSONL", "été.parquet", "a[1].csv"]
+)
 def test_the_name_of_a_file_is_no_pattern(tmp_path, name):
     (tmp_path / "train1.jsonl").write_text("no JSON")
     path = tmp_path / name
-    write(path.with_suffix(path.suffix.lower()), [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]).rename(path)
+    write(path.with_suffix(path.suffix.lower()), [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]).rename(
+        path
+    )
     assert read_all(path)[0].text == ("a", "b")
 
 
@@ -257,7 +265,15 @@ def test_a_broken_parquet_file_is_named(tmp_path, capfd):
 
 @pytest.mark.parametrize(
     ("ending", "content"),
-    [(".csv", ""), (".csv", "\n\n"), (".csv", "text,label\n"), (".tsv", "text\tlabel\n"), (".jsonl", ""), (".jsonl", "\n"), (".json", "[]")],
+    [
+        (".csv", ""),
+        (".csv", "\n\n"),
+        (".csv", "text,label\n"),
+        (".tsv", "text\tlabel\n"),
+        (".jsonl", ""),
+        (".jsonl", "\n"),
+        (".json", "[]"),
+    ],
 )
 def test_an_empty_file_is_named(tmp_path, ending, content):
     path = tmp_path / f"train{ending}"

@@ -77,7 +77,9 @@ def test_rows_are_read_with_any_line_end_and_byte_order_mark(tmp_path, mark, lin
         assert examples.label.dtype == np.int64
 
 
-@pytest.mark.parametrize("text", ['"', 'a "b', '"a" b', "'", 'a "b" "c', "a,b", "\u2028", "a\rb", "a\x0bb", "\x85", "NA"])
+@pytest.mark.parametrize(
+    "text", ['"', 'a "b', '"a" b', "'", 'a "b" "c', "a,b", "\u2028", "a\rb", "a\x0bb", "\x85", "NA"]
+)
 def test_only_tabs_and_line_feeds_separate(tmp_path, text):
     train, _ = read_folder(write(tmp_path, f"{HEADER}\n1\t7\t8\t{text}\tb\n0\t9\t10\tc\t{text}\n"), PAIRS)
     assert train.text == (text, "c")
@@ -250,9 +252,7 @@ def test_without_a_network_one_line_says_what_works(monkeypatch):
 @pytest.mark.parametrize("root", [None, ""])
 def test_an_empty_root_means_the_hub(hub, task, root):
     asked = hub(["not_equivalent", "equivalent"])
-    data = sources.load(
-        task("mrpc"), DataSettings(root=root, train_size=None, validation_size=None, max_length=128)
-    )
+    data = sources.load(task("mrpc"), DataSettings(root=root, train_size=None, validation_size=None, max_length=128))
     assert len(asked) == 1
     assert data.labels == ("not_equivalent", "equivalent")
     assert data.test is None
@@ -278,8 +278,6 @@ def test_a_smaller_size_is_the_same_subset_every_time(tmp_path, task):
 
 
 def test_more_examples_than_there_are_cannot_be_asked_for(tmp_path, task):
-    settings = DataSettings(
-        root=write(tmp_path, "".join(ROWS)), train_size=None, validation_size=3, max_length=128
-    )
+    settings = DataSettings(root=write(tmp_path, "".join(ROWS)), train_size=None, validation_size=3, max_length=128)
     with pytest.raises(InputError, match=r"data\.validation_size=3: the task has only 2 examples"):
         sources.load(task("mrpc"), settings)

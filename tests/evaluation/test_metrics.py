@@ -23,9 +23,16 @@ def expected_metrics(predicted, labels, metric: str) -> dict[str, float]:
         return {
             "accuracy": {"accuracy": accuracy},
             "f1": {"accuracy": accuracy, "f1": f1},
-            "acc_and_f1": {"accuracy": accuracy, "f1": f1, "acc_and_f1": ((accuracy + f1) / 2) if f1 is not None else 0},
+            "acc_and_f1": {
+                "accuracy": accuracy,
+                "f1": f1,
+                "acc_and_f1": ((accuracy + f1) / 2) if f1 is not None else 0,
+            },
             "mcc": {"accuracy": accuracy, "mcc": matthews_corrcoef(labels, predicted)},
-            "macro_f1": {"accuracy": accuracy, "macro_f1": f1_score(labels, predicted, average="macro", zero_division=0)},
+            "macro_f1": {
+                "accuracy": accuracy,
+                "macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),
+            },
         }[metric]
 
 

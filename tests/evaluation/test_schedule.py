@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -56,7 +57,7 @@ def test_the_schedule_is_its_definition_by_schoolbook_rounding(steps, steps_per_
 @given(st.integers(1, 300), st.integers(1, 100), PER_EPOCH, st.booleans())
 def test_no_step_is_validated_twice_and_the_last_always(steps, steps_per_epoch, per_epoch, at_start):
     chosen = evaluation_steps(steps, steps_per_epoch, per_epoch, at_start)
-    assert all(earlier < later for earlier, later in zip(chosen, chosen[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(chosen))
     assert chosen[-1] == steps
     assert (chosen[0] == 0) == at_start
 

@@ -35,7 +35,11 @@ def test_every_step_has_the_rate_of_its_place_in_the_schedule(fit, recipe):
 
 def test_the_modules_learning_rate_is_that_of_the_latest_step(fit):
     rates = []
-    fit(_Observer(lambda trainer, module: rates.append((module.learning_rate, trainer.optimizers[0].param_groups[0]["lr"]))))
+    fit(
+        _Observer(
+            lambda trainer, module: rates.append((module.learning_rate, trainer.optimizers[0].param_groups[0]["lr"]))
+        )
+    )
     assert all(told == used for told, used in rates)
 
 

@@ -1,5 +1,6 @@
 """Trials that are really killed, again and again, end with the numbers of a trial that was left alone."""
 
+import contextlib
 import json
 import os
 import random
@@ -78,10 +79,8 @@ def test_killed_at_random_moments_a_trial_ends_with_the_same_numbers(warm, overr
         while exit_status == -signal.SIGKILL:
             pid = warm.start([*overrides, f"sweep={sweep}"])
             time.sleep(chance.uniform(0.1, 1.5))
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             exit_status = warm.wait()
             kills += exit_status == -signal.SIGKILL
         assert exit_status == 0

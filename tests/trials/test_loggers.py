@@ -41,7 +41,9 @@ def wandb_runs(tiny, settings_of, tmp_path, monkeypatch):
     sweep = tmp_path / "my-sweep"
     for init in (0, 1):
         overrides = [o for o in tiny if o != "logger=none"]
-        settings = settings_of([*overrides, "recipe.epochs=1", f"sweep={sweep}", f"seed.init={init}", "logger.tags=[mine]"])
+        settings = settings_of(
+            [*overrides, "recipe.epochs=1", f"sweep={sweep}", f"seed.init={init}", "logger.tags=[mine]"]
+        )
         assert run_trial(settings, prepare(settings)).status == "completed"
     files = sorted(sweep.glob("wandb/offline-run-*/run-*.wandb"))
     return {path.stem.removeprefix("run-"): list(read_run(path)) for path in files}
@@ -94,7 +96,9 @@ def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_ap
     assert loggers.run_id("elsewhere/runs/a", "f1", seeds) == ids[0]
 
 
-def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(tiny, settings_of, tmp_path, monkeypatch, capsys):
+def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(
+    tiny, settings_of, tmp_path, monkeypatch, capsys
+):
     import wandb
 
     def refuse(*args, **kwargs):

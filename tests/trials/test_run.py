@@ -80,9 +80,7 @@ def test_each_seed_changes_the_numbers(run, tmp_path, tiny, settings_of, seed):
 
 
 def test_validating_more_or_less_often_leaves_the_training_bit_identical(run):
-    often, seldom, once = (
-        run(f"evaluation.per_epoch={times}", sweep=f"times-{times}") for times in (6, 1, 0.5)
-    )
+    often, seldom, once = (run(f"evaluation.per_epoch={times}", sweep=f"times-{times}") for times in (6, 1, 0.5))
     assert losses(often) == losses(seldom) == losses(once)
     assert logits(often).keys() > logits(seldom).keys()
     for step, values in logits(seldom).items():
@@ -170,7 +168,9 @@ def test_a_trial_that_another_process_runs_is_left_alone(tiny, settings_of, tmp_
         assert run_trial(settings, prepared).status == "elsewhere"
 
 
-def test_another_configuration_in_the_same_folder_is_refused_with_the_keys_that_differ(run, tiny, settings_of, tmp_path):
+def test_another_configuration_in_the_same_folder_is_refused_with_the_keys_that_differ(
+    run, tiny, settings_of, tmp_path
+):
     from seedgrid.errors import InputError
 
     run()

@@ -215,13 +215,28 @@ def compare(
 
     **Difference of means.** The cell differences (paired), or each method's scores (unpaired), are crossed random
     effects of their seeds; see ``seedgrid.analysis.variance.grid_mean`` for the standard error. Degrees of freedom are
-    Satterthwaite's, for unpaired grids combined as Welch's. Trials whose seeds each occur once get the ordinary t test.
-    Rejections at 5 % without a difference, of 10,000 simulated pairs of grids (``benchmarks/false_alarms.py``):
-    FALSE_ALARMS
+    Satterthwaite's, for unpaired grids combined as Welch's. Trials whose seeds each occur once get the ordinary t test;
+    where an axis has a single seed, the answer is about that seed.
+    Rejections at 5 % between methods that do not differ, in 2,000 simulations each (``benchmarks/false_alarms.py``,
+    standard error 0.5 points), by the shares of variance of init and order:
+
+    =============================  =======  ==========  ==========  =========
+    shares                         none     0.05, 0.05  0.25, 0.25  0.6, 0.1
+    =============================  =======  ==========  ==========  =========
+    10 x 10 unpaired, plain t      4.6 %    15.0 %      40.3 %      48.5 %
+    10 x 10 unpaired               1.8 %    3.7 %       4.6 %       4.9 %
+    10 x 10 unpaired, 30 % gaps    1.5 %    3.1 %       4.3 %       5.0 %
+    10 x 10 paired                 1.8 %    3.8 %       4.7 %       4.8 %
+    5 x 5 unpaired                 1.3 %    1.9 %       4.0 %       5.1 %
+    4 x 25 unpaired                1.5 %    3.1 %       3.7 %       3.8 %
+    25 x 25 unpaired               2.3 %    5.3 %       5.8 %       6.0 %
+    =============================  =======  ==========  ==========  =========
+
+    Where seeds do little, allowing for them costs power; with two seeds on an axis, most of it.
 
     **Effect size.** Hedges' g: the difference over the standard deviation of a single trial with new seeds (square
     root of the two methods' average total variance, paired or not), times the correction for small samples. NaN
-    where scores do not vary.
+    where scores do not vary, or with no more than one degree of freedom.
 
     **Chance.** Share of all (trial of a, trial of b) that a wins, ties half. The interval is symmetric in log odds,
     with the standard error of the placement values (DeLong, DeLong and Clarke-Pearson 1988), these again as crossed
@@ -231,7 +246,9 @@ def compare(
     **Expected best.** Interval of the difference by redrawing seeds: each seed gets an exponential weight, a trial the
     product of its seeds' (Owen and Eckles 2012), paired methods the same; percentiles are moved by what the weights
     leave out of the unbiased estimate and widened for the number of seeds (Hesterberg 2015). Each budget has an
-    interval of its own. EXPECTED_BEST
+    interval of its own. In 200 simulations each of two 10 x 10 grids as above it covered the truth at the last budget
+    that has one in 92 % or more. Over all budgets together, methods that do not differ got some leader in 1 to 6 % and
+    a crossing in none of 3,200; of methods that differ the wrong one was named somewhere in 4.5 % at most.
 
     Args:
         a, b: the methods' best-found scores, higher better: arrays (inits, orders) or (inits, orders, dropouts) over
@@ -269,7 +286,7 @@ def compare(
     if paired is None:
         paired = shared >= 2 and 2 * shared >= min(trials)
     if not paired:
-        of_a, of_b = first.scores, second.scores
+        of_a, of_b = (np.asarray(grid.scores, dtype=float) for grid in (first, second))
 
     difference, variances = _difference(of_a, of_b, paired, level)
     mean_a, mean_b = grid_mean(of_a), grid_mean(of_b)
@@ -341,15 +358,11 @@ def trials_needed(
         sides = max(2, have[0]), max(2, have[1])
 
         def power_of_grid(steps: int) -> float:
-            inits, orders = _grown(sides, steps)
-            parts = np.array(
-                [
-                    variances.init / inits + variances.residual / (inits * orders),
-                    variances.order / orders + variances.residual / (inits * orders),
-                    -variances.residual / (inits * orders),
-                ]
-            )
-            degrees = np.array([inits - 1, orders - 1, (inits - 1) * (orders - 1)])
+            rows, columns = _grown(sides, steps)
+            residual = variances.residual / (rows * columns)
+            # The multiples of the three mean squares that add up to the variance of the mean.
+            parts = np.array([variances.init / rows + residual, variances.order / columns + residual, -residual])
+            degrees = np.array([rows - 1, columns - 1, (rows - 1) * (columns - 1)])
             variance = float(parts.sum())
             if variance == 0:
                 return 1.0
@@ -451,6 +464,8 @@ def _hedges_g(difference: float, a: GridMean, b: GridMean) -> float:
     if not totals.any():
         return float("nan")
     degrees = totals.sum() ** 2 / np.sum(totals**2 / [a.total_degrees, b.total_degrees])
+    if degrees <= 1:
+        return float("nan")
     # Hedges (1981): the exact factor, by logarithms since the gamma function overflows at 172.
     factor = np.exp(special.gammaln(degrees / 2) - special.gammaln((degrees - 1) / 2)) / np.sqrt(degrees / 2)
     return float(difference / np.sqrt(totals.mean()) * factor)

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 # The k best of N trials all escape a draw of n with probability at most (1 - n/N)^k <= exp(-nk/N). Ranks beyond
 # k = 40 N/n so weigh less than exp(-40) = 4e-18, far below float64's rounding of 1.1e-16.
@@ -127,7 +128,8 @@ def expected_max_interval(
     Gelbach and Miller 2011).
 
     Plain bootstrap percentiles fail as n nears N, since no resample shows anything above the highest score. Here limits
-    are given while n <= N_eff(n) / 5, where N_eff is N for independent trials, and NaN beyond.
+    are given while n <= N_eff(n) / 5, and NaN beyond. For independent trials N_eff is N. In a grid it is at least the
+    number of seeds on the shorter axis, and its lower 80 % limit counts, since so few seeds leave it uncertain.
 
     COVERAGE
 
@@ -176,14 +178,18 @@ def _trusted_sizes(ranked: np.ndarray, seeds: list[np.ndarray]) -> tuple[np.ndar
     largest = trials // _TRIALS_PER_DRAW
     octaves = np.arange(0, np.log2(max(largest, 16) / 16), 1 / 8)
     spread = np.unique(np.concatenate([np.arange(1, 17), 16 * 2**octaves, [largest]]).astype(int))
-    sizes, effective = [], []
-    for n in spread[spread <= largest]:
-        count = _effective_trials(ranked, seeds, n) if len(seeds) > 1 else trials
-        if n > count / _TRIALS_PER_DRAW:
+    spread = spread[spread <= largest]
+    if len(seeds) < 2:
+        return spread, np.full(len(spread), float(trials))
+    fewest = min(len(np.unique(axis)) for axis in seeds)
+    surely = stats.chi2.ppf(0.2, fewest - 1) / (fewest - 1)  # N_eff comes from a variance between so few seeds
+    effective = []
+    for n in spread:
+        count = max(fewest, _effective_trials(ranked, seeds, n))
+        if n > max(fewest, surely * count) / _TRIALS_PER_DRAW:
             break
-        sizes.append(n)
         effective.append(count)
-    return np.array(sizes, dtype=int), np.array(effective)
+    return spread[: len(effective)], np.array(effective)
 
 
 def _effective_trials(ranked: np.ndarray, seeds: list[np.ndarray], n: int) -> float:
@@ -209,8 +215,7 @@ def _effective_trials(ranked: np.ndarray, seeds: list[np.ndarray], n: int) -> fl
     independent = influence @ influence * trials / (trials - 1)
     if independent == 0:
         return float(trials)
-    fewest = min(len(np.unique(axis)) for axis in seeds)
-    return float(np.clip(trials * independent / max(variance, independent), fewest, trials))
+    return float(trials * independent / max(variance, independent))
 
 
 def _redrawn_limits(

@@ -66,7 +66,8 @@ def expected_best(curves: np.ndarray, start: int, stop_at: int, keep: int) -> fl
     order in which trials are listed does not matter. The outcome is the best score of continued trials' whole curves
     and stopped trials' first parts. ``keep = start`` or ``stop_at = evaluations`` is full training.
 
-    A NaN evaluation never counts; a trial without any finite evaluation up to ``stop_at`` ranks last.
+    A NaN evaluation never counts; a trial without any finite evaluation up to ``stop_at`` ranks last. Leave out trials
+    that are still running: they would count as ended.
 
     Time grows as the number of distinct partial scores times that of distinct final scores, at most N squared.
 
@@ -324,7 +325,7 @@ def _outcome_by_cut(partial: np.ndarray, final: np.ndarray, keeps: np.ndarray) -
 
     def log_choose(n: np.ndarray | int, k: np.ndarray | int) -> np.ndarray:
         ways = log_factorial[n] - log_factorial[np.minimum(k, n)] - log_factorial[np.maximum(n - k, 0)]
-        return np.where((k < 0) | (k > n), -np.inf, ways)
+        return np.where(k > n, -np.inf, ways)
 
     values, level = np.unique(-final, return_inverse=True)  # level 0 is the highest score
     steps = np.diff(values)

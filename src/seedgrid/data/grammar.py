@@ -4,8 +4,9 @@ In the manner of minimal-pair suites (BLiMP: Warstadt et al., 2020, TACL 8): for
 acceptable sentence and an unacceptable one that differs as little as possible. Templates and lexicon are our own.
 
 Every template is symmetric: whatever word form makes one sentence unacceptable makes another one acceptable, equally
-often, and the two members of a pair have (almost) the same length. So neither single words nor length tell the label;
-a model must relate words to each other, sometimes across a distractor.
+often, and the two members of a pair have the same number of words. So neither single words nor length tell the label;
+a model must relate words to each other. Within each phenomenon difficulty is graded: from function words side by side
+("that they was") to lexical words across a distractor ("the boxes near the lamp is").
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import numpy as np
 
 from seedgrid.data.examples import Examples
 
-MAXIMUM_TRAIN_SIZE = 100_000
+MAXIMUM_TRAIN_SIZE = 50_000
 """Well within what every template can give, so that drawing without repetition stays quick."""
-MAXIMUM_VALIDATION_SIZE = 25_000
+MAXIMUM_VALIDATION_SIZE = 12_500
 
 Pair = tuple[str, str]
 """An acceptable sentence and its unacceptable partner. Either one determines the other."""
@@ -108,8 +109,16 @@ TOWARDS_PEOPLE = (*ENCOUNTERS, *ATTITUDES)
 QUALITIES = ("old", "new", "cheap", "heavy", "dirty", "clean", "small", "large", "strange", "beautiful")
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "grey")
 MOODS = ("tall", "happy", "tired", "busy", "famous", "polite", "nervous", "clever", "lonely", "hungry", "rich", "sad")
-TIMES = ("yesterday", "last night", "last week", "this morning", "on Monday", "on Friday")
-OCCASIONS = ("during the concert", "after the meeting", "before dinner", "at the party", "on the train", "after lunch")
+# Nothing that could be an object ("described last night") or make a phrasal verb ("took on Friday", "grabbed at noon").
+TIMES = ("recently", "an hour ago", "two days ago", "a week ago", "a month ago", "a year ago")
+OCCASIONS = (
+    "during lunch",
+    "during the concert",
+    "during the trip",
+    "before dinner",
+    "before dawn",
+    "before the meeting",
+)
 ADVERBS = ("also", "always", "certainly", "secretly", "finally", "now")
 
 EXPERIENCES = (
@@ -174,15 +183,15 @@ def _predicate_of_people(rng: np.random.Generator) -> tuple[str, str]:
     return f"{singular} {rest}", f"{plural} {rest}"
 
 
-# The three kinds of gendered noun phrases, which decide the pronoun.
-MALE, FEMALE, PLURAL = range(3)
+# Kinds of gendered noun phrases, which decide the pronoun: 0 male, 1 female, 2 plural.
+PLURAL = 2
 PRONOUNS = ("he", "she", "they")
 REFLEXIVES = ("himself", "herself", "themselves")
 
 
 def _gendered(rng: np.random.Generator, kind: int, index: int) -> str:
-    men, women = MEN[index], WOMEN[index]
-    return (men[0], women[0], _one(rng, (men, women))[1])[kind]
+    man, woman = MEN[index], WOMEN[index]
+    return (man[0], woman[0], _one(rng, (man, woman))[1])[kind]
 
 
 def _wrong_kind(head: int, distractor: int) -> int:
@@ -307,24 +316,25 @@ def pronoun_case(rng: np.random.Generator) -> Pair:
 def verb_form(rng: np.random.Generator) -> Pair:
     """The lamp will now be / *been repaired. Has the boy that will sleep taken / *taking the lamp?"""
     number = _number(rng)
-    head, thing = _one(rng, PEOPLE)[number], _one(rng, THINGS)
+    thing = _one(rng, THINGS)[number]
     verb, auxiliaries = _one(rng, TRANSITIVE), (PERFECT, _one(rng, MODALS), PROGRESSIVE)
     used, distracting = _two(rng, range(3))
-    auxiliary = auxiliaries[used].forms[number]
     # Each form is wrong after one of the other auxiliaries; never the participle after "be", which can be a passive.
     fields = [auxiliaries[kind].takes for kind in (used, used - 1)]
     if rng.integers(2):
-        start = f"the {thing[number]} {auxiliary}{_one(rng, ('', *(f' {adverb}' for adverb in ADVERBS)))}"
+        adverb = _one(rng, ("", *(f" {adverb}" for adverb in ADVERBS)))
+        start = f"the {thing} {auxiliaries[used].forms[number]}{adverb}"
         rest = f"{verb.participle} by {_two_subjects(rng)[0]}"
         return tuple(f"{start} {getattr(TO_BE, field)} {rest}." for field in fields)
     distractor = auxiliaries[distracting]
-    clause = f"{distractor.forms[number]} {getattr(_one(rng, INTRANSITIVE), distractor.takes)}"
-    start, rest = f"{auxiliary} the {head} that {clause}", f"the {thing[_number(rng)]}"
-    return tuple(f"{start} {getattr(verb, field)} {rest}?" for field in fields)
+    clause = f"{distractor.forms[0]} {getattr(_one(rng, INTRANSITIVE), distractor.takes)}"
+    # In the singular: "have the boys taking ..." could be a causative.
+    start = f"{auxiliaries[used].forms[0]} the {_one(rng, PEOPLE)[0]} that {clause}"
+    return tuple(f"{start} {getattr(verb, field)} the {thing}?" for field in fields)
 
 
 def argument_structure(rng: np.random.Generator) -> Pair:
-    """Anna repaired / *laughed the lamp after lunch. Anna laughed / *repaired after lunch."""
+    """Anna repaired / *laughed the lamp during lunch. Anna laughed / *repaired during lunch."""
     subject, _ = _two_subjects(rng)
     thing, occasion = _one(rng, THINGS)[_number(rng)], _one(rng, OCCASIONS)
     frame, form, verbs = _one(
@@ -390,7 +400,7 @@ def ever_after_no(rng: np.random.Generator) -> Pair:
 def any_after_never(rng: np.random.Generator) -> Pair:
     """Anna never took any maps, but Tom knew the boy. *Anna took any maps, but Tom never knew the boy."""
     subject, other = _two_subjects(rng)
-    person, patient = (noun[_number(rng)] for noun in _two(rng, PEOPLE))
+    person, patient = _one(rng, PEOPLE)[_number(rng)], _one(rng, (*MEN, *WOMEN))[_number(rng)]
     clause = f"{_one(rng, TOWARDS_PEOPLE).past} the {patient}"
     any_things = f"{_one(rng, TRANSITIVE).past} any {_one(rng, THINGS)[1]}"
     conjunction = _one(rng, ("and", "but"))
@@ -433,10 +443,10 @@ def extraction(rng: np.random.Generator) -> Pair:
 
 
 def filler_gap(rng: np.random.Generator) -> Pair:
-    """What / *why did Tom take on Monday? Anna knew that / *what Tom took the lamp on Monday."""
+    """What / *why did Tom take a week ago? Anna knew that / *what Tom took the lamp recently."""
     subject, other = _two_subjects(rng)
     verb, time = _one(rng, TRANSITIVE), _one(rng, TIMES)
-    bridge = _one(rng, ("", f"{_one(rng, PEOPLE)[1]} {_one(rng, ('said', 'thought', 'claimed'))} "))
+    bridge = _one(rng, ("", f"the {_one(rng, (*MEN, *WOMEN))[1]} {_one(rng, ('said', 'thought', 'claimed'))} "))
     gapless, frame = _one(
         rng,
         (
@@ -475,7 +485,7 @@ def complex_noun_phrase_island(rng: np.random.Generator) -> Pair:
         start = f"which {filler} {modal} the {person} that {embedded} {first.base}"
         return f"{start} the {thing} {second.base}?", f"{start} {second.base} the {thing}?"
     if frame == "object relative":
-        verb = _one(rng, TOWARDS_PEOPLE).base
+        verb = _one(rng, ENCOUNTERS).base
         rest = f"{verb} the {other} that {embedded} {first.base}"
         return f"which {person} {modal} {rest} the {thing}?", f"which {thing} {modal} the {person} {rest}?"
     verb = _one(rng, EFFECTS_OF_NEWS)
@@ -498,6 +508,7 @@ def coordinate_structure_island(rng: np.random.Generator) -> Pair:
 
 # ------------------------------------------------------------------------------------------------------------- sets
 
+# Not more of them: a thousand sentences must show each often enough for a small encoder to learn something of it.
 TEMPLATES: tuple[Callable[[np.random.Generator], Pair], ...] = (
     agreement,
     determiner_noun,
@@ -541,7 +552,7 @@ def generate(train_size: int, validation_size: int, seed: int = 0) -> tuple[Exam
         ("validation_size", validation_size, MAXIMUM_VALIDATION_SIZE),
     ):
         if not 1 <= size <= maximum:
-            raise ValueError(f"{name}={size}: generated sentences can be 1 to {maximum}; choose a size in this range")
+            raise ValueError(f"{name}={size}: 1 to {maximum} sentences can be generated; give a size in this range")
     if seed < 0:
         raise ValueError(f"seed={seed} is negative; give 0 or a positive integer to generate sentences from")
     train, _ = _draw_examples("train", train_size, seed)

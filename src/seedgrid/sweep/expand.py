@@ -82,7 +82,9 @@ def plan_sweeps(
 
 def _values(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
-        raise InputError(f"{override.input_line}: this sweeper knows choices, ranges and globs; intervals have no trials")
+        raise InputError(
+            f"{override.input_line}: this sweeper knows choices, ranges and globs; intervals have no trials"
+        )
     return list(override.sweep_string_iterator())
 
 

@@ -69,9 +69,7 @@ def _print_table(finished: pd.DataFrame, metric: str, diverged_at: float) -> Non
     print(f"  best found   {best['best_found']:.4f} {metric}   {seeds}, epoch {best['best_epoch']:.2f}")
     print(f"  mean         {scores.mean():.4f}")
     print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
-    print(
-        f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})"
-    )
+    print(f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})")
     print(f"  time         {finished['seconds'].mean():.1f} s a trial, {hours(finished['seconds'].sum())} in all")
 
 

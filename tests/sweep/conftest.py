@@ -1,0 +1,69 @@
+"""The command line, and what a sweep of it left."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
+
+
+@pytest.fixture(scope="session")
+def start(repository) -> Callable[..., subprocess.Popen]:
+    """Start ``python train.py`` with the given words."""
+
+    def started(*words, **options):
+        environment = {**os.environ, "GLUE_DIR": "", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
+        return subprocess.Popen(
+            [sys.executable, "train.py", *words],
+            cwd=repository,
+            env=environment | options.pop("env", {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def command(start) -> Callable[..., tuple[int, str, str]]:
+    """Run ``python train.py`` to its end; gives exit code, standard output and standard error."""
+
+    def ran(*words, **options):
+        process = start(*words, **options)
+        output, errors = process.communicate(timeout=200)
+        return process.returncode, output, errors
+
+    return ran
+
+
+@pytest.fixture(scope="session")
+def reference(command, tiny, tmp_path_factory) -> Path:
+    """A 2 x 2 grid, one trial after the other in one process; not to be changed."""
+    sweep = tmp_path_factory.mktemp("reference") / "sweep"
+    code, _, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", "hydra/launcher=basic")
+    assert code == 0, errors
+    return sweep
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Callable[[Path], dict]:
+    """All losses, scores and logits of a sweep, by trial."""
+
+    def read(sweep):
+        found = {}
+        for folder in sorted(sweep.glob("init=*")):
+            with np.load(folder / "predictions.npz") as archive:
+                logits = archive["logits"].tobytes()
+            evaluations = pq.read_table(folder / "evaluations.parquet").drop_columns("seconds").to_pydict()
+            found[folder.name] = (evaluations, pq.read_table(folder / "train_loss.parquet").to_pydict(), logits)
+        return found
+
+    return read

@@ -1,0 +1,206 @@
+"""Which device a trial runs on, and that no more trials share a GPU than were allowed to."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from seedgrid.errors import InputError
+from seedgrid.settings import TrainerSettings
+from seedgrid.trials import devices
+from seedgrid.trials.devices import claim_gpu, resolve, visible_gpus, workers
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch, tmp_path):
+    """Nothing remembered from before, no claims of other sweeps."""
+    visible_gpus.cache_clear()
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    yield
+    visible_gpus.cache_clear()
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    def make(*names: str) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(names))
+        visible_gpus.cache_clear()
+
+    return make
+
+
+def trainer(**changes) -> TrainerSettings:
+    values = {"accelerator": "auto", "precision": "auto", "threads": 1, "per_gpu": 1, "deterministic": True}
+    return TrainerSettings(**{**values, **changes})
+
+
+# ---------------------------------------------------------------------------------------------------------- visible
+
+
+@pytest.mark.parametrize(
+    ("allowed", "names"),
+    [
+        ("", ()),
+        ("-1", ()),
+        ("0", ("0",)),
+        ("2, 3", ("2", "3")),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,1", ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "1")),
+    ],
+)
+def test_the_environment_says_which_gpus_are_visible(monkeypatch, allowed, names):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert visible_gpus() == names
+
+
+def nvidia_smi(folder, script: str, monkeypatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_without_the_environment_the_driver_says_which_gpus_there_are(tmp_path, monkeypatch):
+    nvidia_smi(tmp_path, "echo 'GPU 0: H100 (UUID: GPU-1)'\necho 'GPU 1: H100 (UUID: GPU-2)'", monkeypatch)
+    assert visible_gpus() == ("0", "1")
+
+
+def test_a_driver_that_fails_has_no_gpus(tmp_path, monkeypatch):
+    nvidia_smi(tmp_path, "echo 'NVIDIA-SMI has failed because it could not reach the driver.'\nexit 9", monkeypatch)
+    assert visible_gpus() == ()
+
+
+def test_without_a_driver_there_are_no_gpus(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert visible_gpus() == ()
+
+
+# ---------------------------------------------------------------------------------------------------------- resolve
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "resolved"),
+    [
+        ((), {}, ("cpu", "32-true")),
+        (("0",), {}, ("gpu", "bf16-mixed")),
+        (("0",), {"accelerator": "cpu"}, ("cpu", "32-true")),
+        (("0",), {"accelerator": "gpu", "precision": "16-mixed"}, ("gpu", "16-mixed")),
+        (("0",), {"precision": "32-true"}, ("gpu", "32-true")),
+        ((), {"precision": "bf16-mixed"}, ("cpu", "bf16-mixed")),
+    ],
+)
+def test_auto_is_a_gpu_in_bf16_where_there_is_one_else_the_cpu(gpus, names, settings, resolved):
+    gpus(*names)
+    assert resolve(trainer(**settings)) == resolved
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"accelerator": "gpu"}, r"^trainer\.accelerator=gpu: no GPU"),
+        ({"precision": "16-mixed"}, r"^trainer\.precision=16-mixed"),
+    ],
+)
+def test_what_the_machine_cannot_do_is_refused(gpus, settings, complaint):
+    gpus()
+    with pytest.raises(InputError, match=complaint):
+        resolve(trainer(**settings))
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "count"),
+    [
+        (("0", "1"), ("gpu", 1, 1), 2),
+        (("0", "1"), ("gpu", 1, 3), 6),
+        (("0", "1"), ("auto", 8, 2), 4),
+        ((), ("gpu", 1, 2), 1),
+        (("0",), ("cpu", 1, 2), 8),
+        ((), ("auto", 1, 1), 8),
+        ((), ("cpu", 3, 1), 2),
+        ((), ("cpu", 16, 1), 1),
+        ((), ("cpu", 0, 1), 8),
+    ],
+)
+def test_a_worker_a_gpu_place_or_a_core_over_the_threads_of_a_trial(gpus, monkeypatch, names, arguments, count):
+    gpus(*names)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert workers(*arguments) == count
+
+
+# ------------------------------------------------------------------------------------------------------------ claims
+
+
+class _Waited(Exception):
+    """A claim had to wait."""
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    def sleep(_):
+        raise _Waited
+
+    monkeypatch.setattr(devices.time, "sleep", sleep)
+
+
+def test_trials_spread_over_the_gpus_before_they_share_one(gpus, no_waiting):
+    gpus("4", "7")
+    with claim_gpu(2) as first, claim_gpu(2) as second, claim_gpu(2) as third, claim_gpu(2) as fourth:
+        assert [first, second, third, fourth] == [0, 1, 0, 1]  # positions among the visible ones, as torch counts
+        with pytest.raises(_Waited), claim_gpu(2):
+            pass
+
+
+def test_a_gpu_that_is_given_back_goes_to_the_trial_that_waits(gpus, monkeypatch):
+    gpus("0")
+    first = claim_gpu(1)
+    first.__enter__()
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        first.__exit__(None, None, None)
+
+    monkeypatch.setattr(devices.time, "sleep", sleep)
+    with claim_gpu(1) as index:
+        assert index == 0
+    assert len(waited) == 1
+
+
+def test_a_trial_that_fails_gives_its_gpu_back(gpus, no_waiting):
+    gpus("0")
+    with pytest.raises(ValueError, match="of the trial"), claim_gpu(1):
+        raise ValueError("of the trial")
+    with claim_gpu(1) as index:
+        assert index == 0
+
+
+def test_a_process_that_is_killed_gives_its_gpu_back(gpus, no_waiting):
+    gpus("0")
+    fork = multiprocessing.get_context("fork")
+    claimed = fork.Event()
+
+    def hold():
+        with claim_gpu(1):
+            claimed.set()
+            signal.pause()
+
+    holder = fork.Process(target=hold)
+    holder.start()
+    assert claimed.wait(timeout=60)
+    with pytest.raises(_Waited), claim_gpu(1):
+        pass
+    holder.kill()
+    holder.join()
+    with claim_gpu(1) as index:
+        assert index == 0
+
+
+def test_devices_are_found_without_torch():
+    code = "import sys, seedgrid.trials.devices; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
