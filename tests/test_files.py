@@ -45,6 +45,14 @@ def test_readers_see_the_old_content_until_the_new_is_whole(tmp_path):
     assert path.read_bytes() == b"new"
 
 
+def test_who_reads_the_old_content_while_it_is_replaced_reads_all_of_it(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        write_whole(path, lambda file: file.write(b"new"))
+        assert reader.read() == b"old"
+
+
 def test_json_that_no_other_reader_could_read_is_not_written(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"score": 0.5})

@@ -224,9 +224,9 @@ def test_hedges_g_on_grids_does_not_depend_on_their_size():
     for size in (4, 12):
         g = [
             quick(crossed(generator, size, size) + 0.7, crossed(generator, size, size), paired=False).hedges_g
-            for _ in range(200)
+            for _ in range(120)
         ]
-        assert np.mean(g) == pytest.approx(0.7, abs=3.5 * np.std(g) / np.sqrt(200))
+        assert np.mean(g) == pytest.approx(0.7, abs=3.5 * np.std(g) / np.sqrt(120))
 
 
 def test_diverged_trials_are_those_at_or_below_the_threshold():
@@ -300,11 +300,11 @@ def test_a_crossing_is_claimed_where_each_method_leads_beyond_doubt():
 def test_no_leader_is_named_between_equal_methods_more_often_than_the_level_allows_at_one_budget():
     generator = np.random.default_rng(17)
     outside = np.zeros(2)
-    for _ in range(150):
+    for _ in range(100):
         best = compare(crossed(generator, 8, 8), crossed(generator, 8, 8), paired=False, draws=300).expected_best
         last = best.trusted_up_to - 1
         outside += [not best.lower[0] < 0 < best.upper[0], not best.lower[last] < 0 < best.upper[last]]
-    assert np.all(outside / 150 < 0.1)
+    assert np.all(outside / 100 < 0.1)
 
 
 def test_scores_in_another_unit_have_the_same_leaders():
@@ -332,10 +332,10 @@ def test_the_grid_needed_is_the_smallest_that_reaches_the_power_in_simulation():
     assert abs(needed.inits - needed.orders) <= 1 and needed.trials_in_grid == needed.inits * needed.orders
     generator = np.random.default_rng(19)
     detected = 0
-    for _ in range(600):
+    for _ in range(400):
         d = crossed(generator, needed.inits, needed.orders, 0.3, 0.2, 0.5) + 0.6
         detected += quick(d, np.zeros_like(d)).difference.p < 0.05
-    assert detected / 600 == pytest.approx(0.8, abs=0.06)
+    assert detected / 400 == pytest.approx(0.8, abs=0.06)
     assert needed.trials_in_grid > needed.pairs  # trials that share seeds say less
 
 

@@ -30,8 +30,8 @@ def largest():
 
 @pytest.fixture(scope="module")
 def pairs_by_phenomenon():
-    """Name of a phenomenon -> 3,000 minimal pairs (acceptable, unacceptable)."""
-    pairs, phenomena = grammar._draw_pairs(np.random.default_rng(0), "train", 3000 * len(PHENOMENA))
+    """Name of a phenomenon -> 2,000 minimal pairs (acceptable, unacceptable)."""
+    pairs, phenomena = grammar._draw_pairs(np.random.default_rng(0), "train", 2000 * len(PHENOMENA))
     found = defaultdict(list)
     for pair, phenomenon in zip(pairs, phenomena, strict=True):
         found[PHENOMENA[phenomenon]].append(pair)

@@ -19,9 +19,9 @@ import numpy as np
 
 from seedgrid.data.examples import Examples
 
-MAXIMUM_TRAIN_SIZE = 50_000
+MAXIMUM_TRAIN_SIZE = 40_000
 """Well within what every template can give, so that drawing without repetition stays quick."""
-MAXIMUM_VALIDATION_SIZE = 12_500
+MAXIMUM_VALIDATION_SIZE = 10_000
 
 Pair = tuple[str, str]
 """An acceptable sentence and its unacceptable partner. Either one determines the other."""

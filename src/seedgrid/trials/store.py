@@ -147,23 +147,29 @@ def read_sweep(folder: Path | str) -> Sweep:
 
 def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     """One frame of all trials' files of this name, seeds first; trials without it are left out."""
-    tables = []
+    tables, seeds = [], []
     for trial in trials.itertuples():
         path = Path(trial.folder) / name
         try:
-            table = pq.read_table(path)
+            tables.append(pq.read_table(path))
         except FileNotFoundError:
             if trial.status in FINISHED:
                 raise InputError(f"{path}: missing; redo=true runs the trial again") from None
             continue
         except (OSError, pa.ArrowException):
             raise InputError(f"{path}: damaged; redo=true runs the trial again") from None
-        for position, seed in enumerate(("init", "order", "dropout")):
-            table = table.add_column(position, seed, pa.repeat(pa.scalar(getattr(trial, seed), pa.int64()), len(table)))
-        tables.append(table)
+        seeds.append((trial.init, trial.order, trial.dropout))
     if not tables:
         return pd.DataFrame(columns=["init", "order", "dropout", "step"])
-    return pa.concat_tables(tables).to_pandas()
+    lengths = [len(table) for table in tables]
+    table = pa.concat_tables(tables, promote_options="default")
+    tables.clear()
+    # Column by column, each freed as soon as it is converted: the peak stays near the size of the data.
+    frame = table.to_pandas(split_blocks=True, self_destruct=True)
+    del table
+    for position, column in enumerate(("init", "order", "dropout")):
+        frame.insert(position, column, np.repeat([seed[position] for seed in seeds], lengths))
+    return frame
 
 
 def _with_best(trials: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
