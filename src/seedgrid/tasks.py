@@ -84,12 +84,14 @@ class GrammarSource(_Source):
         train_size: training sentences.
         validation_size: validation sentences.
         seed: draws the sentences; no seed of a trial touches them.
+        phenomena: which phenomena of English grammar to draw from; None: all.
     """
 
     kind: Literal["grammar"]
     train_size: Annotated[int, Field(ge=1)]
     validation_size: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0)] = 0
+    phenomena: list[str] | None = None
 
 
 class Task(BaseModel):

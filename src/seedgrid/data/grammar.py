@@ -25,6 +25,7 @@ MAXIMUM_VALIDATION_SIZE = 10_000
 
 Pair = tuple[str, str]
 """An acceptable sentence and its unacceptable partner. Either one determines the other."""
+Template = Callable[[np.random.Generator], Pair]
 T = TypeVar("T")
 
 
@@ -509,7 +510,7 @@ def coordinate_structure_island(rng: np.random.Generator) -> Pair:
 # ------------------------------------------------------------------------------------------------------------- sets
 
 # Not more of them: a thousand sentences must show each often enough for a small encoder to learn something of it.
-TEMPLATES: tuple[Callable[[np.random.Generator], Pair], ...] = (
+TEMPLATES: tuple[Template, ...] = (
     agreement,
     determiner_noun,
     reflexive,
@@ -524,7 +525,9 @@ TEMPLATES: tuple[Callable[[np.random.Generator], Pair], ...] = (
 PHENOMENA: tuple[str, ...] = tuple(template.__name__ for template in TEMPLATES)
 
 
-def generate(train_size: int, validation_size: int, seed: int = 0) -> tuple[Examples, Examples]:
+def generate(
+    train_size: int, validation_size: int, seed: int = 0, phenomena: Sequence[str] = PHENOMENA
+) -> tuple[Examples, Examples]:
     """Draw a training and a validation set of acceptability judgements, without ``text_pair``.
 
     Labels are 1 (acceptable) and 0 (unacceptable), equally many of each; where a size is odd, the numbers differ by
@@ -543,27 +546,35 @@ def generate(train_size: int, validation_size: int, seed: int = 0) -> tuple[Exam
         train_size: sentences in the training set, 1 to `MAXIMUM_TRAIN_SIZE`.
         validation_size: sentences in the validation set, 1 to `MAXIMUM_VALIDATION_SIZE`.
         seed: not negative; together with the sizes it determines the sentences and their order.
+        phenomena: which of `PHENOMENA` to draw from; the maxima shrink with their number.
 
     Raises:
-        ValueError: a size is out of its range, or the seed is negative.
+        ValueError: a size is out of its range, the seed is negative, or a phenomenon is unknown or named twice.
     """
+    unknown = [name for name in phenomena if name not in PHENOMENA]
+    if unknown or not phenomena or len(set(phenomena)) < len(phenomena):
+        raise ValueError(f"phenomena={list(phenomena)}: name each of some of these once: {', '.join(PHENOMENA)}")
+    share = len(phenomena) / len(PHENOMENA)
     for name, size, maximum in (
-        ("train_size", train_size, MAXIMUM_TRAIN_SIZE),
-        ("validation_size", validation_size, MAXIMUM_VALIDATION_SIZE),
+        ("train_size", train_size, int(share * MAXIMUM_TRAIN_SIZE)),
+        ("validation_size", validation_size, int(share * MAXIMUM_VALIDATION_SIZE)),
     ):
         if not 1 <= size <= maximum:
             raise ValueError(f"{name}={size}: 1 to {maximum} sentences can be generated; give a size in this range")
     if seed < 0:
         raise ValueError(f"seed={seed} is negative; give 0 or a positive integer to generate sentences from")
-    train, _ = _draw_examples("train", train_size, seed)
-    validation, _ = _draw_examples("validation", validation_size, seed)
+    templates = tuple(TEMPLATES[PHENOMENA.index(name)] for name in phenomena)
+    train, _ = _draw_examples("train", train_size, seed, templates)
+    validation, _ = _draw_examples("validation", validation_size, seed, templates)
     return train, validation
 
 
-def _draw_examples(split: str, size: int, seed: int) -> tuple[Examples, np.ndarray]:
-    """The examples of a split, and the phenomenon of each as an index into `PHENOMENA` (int64 array of ``size``)."""
+def _draw_examples(
+    split: str, size: int, seed: int, templates: Sequence[Template] = TEMPLATES
+) -> tuple[Examples, np.ndarray]:
+    """The examples of a split, and the phenomenon of each as an index into ``templates`` (int64 array of ``size``)."""
     rng = np.random.default_rng((seed, ("train", "validation").index(split)))
-    pairs, phenomena = _draw_pairs(rng, split, (size + 1) // 2)
+    pairs, phenomena = _draw_pairs(rng, split, (size + 1) // 2, templates)
     text = tuple(sentence for pair in pairs for sentence in pair)
     examples = Examples(text, None, np.tile(np.array([1, 0]), len(pairs)))
     kept = np.arange(len(text))
@@ -573,13 +584,15 @@ def _draw_examples(split: str, size: int, seed: int) -> tuple[Examples, np.ndarr
     return examples.take(order), np.repeat(phenomena, 2)[order]
 
 
-def _draw_pairs(rng: np.random.Generator, split: str, count: int) -> tuple[list[Pair], np.ndarray]:
+def _draw_pairs(
+    rng: np.random.Generator, split: str, count: int, templates: Sequence[Template] = TEMPLATES
+) -> tuple[list[Pair], np.ndarray]:
     """``count`` different minimal pairs and the phenomenon of each, phenomena in turn."""
-    phenomena = np.resize(rng.permutation(len(TEMPLATES)), count)
+    phenomena = np.resize(rng.permutation(len(templates)), count)
     pairs, drawn = [], set()
     for phenomenon in phenomena:
         while True:  # ends: every template has far more pairs than the largest sets need
-            acceptable, unacceptable = (_sentence(words) for words in TEMPLATES[phenomenon](rng))
+            acceptable, unacceptable = (_sentence(words) for words in templates[phenomenon](rng))
             if acceptable not in drawn and _split_of(acceptable) == split:
                 break
         drawn.add(acceptable)

@@ -50,7 +50,9 @@ def load(task: Task, data: DataSettings) -> TaskData:
 
         labels = tuple(task.labels or ())
         try:
-            train, validation = grammar.generate(source.train_size, source.validation_size, source.seed)
+            train, validation = grammar.generate(
+                source.train_size, source.validation_size, source.seed, source.phenomena or grammar.PHENOMENA
+            )
         except ValueError as error:
             raise InputError(f"task.source: {error}") from None
     try:
