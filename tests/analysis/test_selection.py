@@ -44,6 +44,21 @@ def test_a_trial_that_is_truly_better_shows_an_honest_gain():
     assert result.real_share > 0.9
 
 
+def test_intervals_hold_the_true_score_and_gain_of_the_trials_that_were_chosen():
+    splits, simulations, held = 20, 80, []
+    for seed in range(simulations):
+        accuracies = np.random.default_rng(seed).normal(0.85, 0.03, 5)
+        predictions, labels = simulated(seed, accuracies, 1, 300)
+        result = honest_best(predictions, labels, "accuracy", splits=splits, seed=seed)
+        halves = np.argsort(np.random.default_rng(seed).random((300, splits)), axis=0) < 150
+        right = (predictions[:, 0] == labels).astype(int) @ np.concatenate([halves, ~halves], axis=1)
+        best = right == right.max(axis=0)
+        true = (accuracies @ best / best.sum(axis=0)).mean()
+        (low, high), (low_gain, high_gain) = result.honest_interval, result.gain_interval
+        held.append((low <= true <= high, low_gain <= true - accuracies.mean() <= high_gain))
+    assert (np.mean(held, axis=0) > 0.9).all()
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "acc_and_f1", "mcc", "macro_f1"])
 def test_honest_score_is_that_of_choosing_by_hand_on_every_half(metric):
     predictions, labels = simulated(1, np.linspace(0.5, 0.9, 4), 3, 31)

@@ -131,9 +131,16 @@ def expected_max_interval(
     are given while n <= N_eff(n) / 5, and NaN beyond. For independent trials N_eff is N. In a grid it is at least the
     number of seeds on the shorter axis, and its lower 80 % limit counts, since so few seeds leave it uncertain.
 
-    COVERAGE
+    Coverage of nominal 95 % limits for the best of n independent seed pairs, at n = 1 and at each simulation's largest
+    n (``python tests/analysis/test_expected.py 1000``), for normal, left-skewed and stepped scores and for mixtures
+    with a quarter or four fifths diverged: 10 independent trials, 88 to 94 % and 89 to 96 %; 25 to 100, 94 to 98 % and
+    92 to 98 % (88 % for 50 in steps of half a standard deviation); grids of 5 x 5 and 10 x 10 without any effect of the
+    seeds, 99 to 100 %; with 60 to 80 % of the variance from the seeds, 92 to 99 %. For log-normal scores, whose tail is
+    heavier than an exponential, 86 to 89 % at the largest n for independent trials and 95 to 99 % for grids.
 
     Limits are computed at every n up to 16 and at 8 sizes an octave from there, and are linear in log n between.
+
+    On one core, 625 trials take a second, 100,000 a minute; memory stays below 100 MB.
 
     Args:
         scores: N scores, or a grid of them with one axis a kind of seed (inits x orders, or inits x orders x
