@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep pairs test lint format clean
+.PHONY: help setup sweep pairs mrpc test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ sweep: setup ## Run the quickstart: a 5 x 5 grid of seeds, minutes on two cores,
 pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
 	$(BIN)/python train.py -m experiment=quickstart seed=paired seed.init='range(0,8)' seed.order='$${seed.init}' sweep=runs/pairs $(ARGS)
 
+mrpc: setup ## Run the paper's grid on MRPC: BERT-large, 625 trials; wants GPUs and the Hugging Face hub
+	$(BIN)/python train.py -m task=mrpc model=bert_large seed.init='range(0,25)' seed.order='range(0,25)' $(ARGS)
+
 lint: setup ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,7 +35,7 @@ format: setup ## Mend style
 	$(BIN)/ruff format .
 
 test: lint ## Lint, then run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 clean: ## Remove .venv and caches; never touches runs/
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -230,8 +230,15 @@ def test_grid_copied_along_an_axis_has_about_the_interval_of_its_rows():
 def test_an_axis_with_one_seed_counts_as_fixed():
     scores = np.random.default_rng(3).standard_normal(30)
     listed, column = expected_max_interval(scores), expected_max_interval(scores[:, None])
-    np.testing.assert_array_equal(listed.lower, column.lower)
-    np.testing.assert_array_equal(listed.upper, column.upper)
+    begun = np.full((30, 4), np.nan)
+    begun[:, 2] = scores
+    for grid in (column, expected_max_interval(begun)):
+        np.testing.assert_array_equal(grid.lower, listed.lower)
+        np.testing.assert_array_equal(grid.upper, listed.upper)
+
+
+def test_two_seeds_on_an_axis_say_too_little_about_it_for_any_limit():
+    assert expected_max_interval(np.random.default_rng(7).standard_normal((2, 25))).trusted_up_to == 0
 
 
 def test_missing_cells_and_a_third_axis_are_allowed():

@@ -129,18 +129,18 @@ def test_several_processes_at_once_tokenize_once(tiny_model, tmp_path, monkeypat
         return made(*arguments)
 
     def work(queue):
-        together.wait()
+        together.wait(timeout=60)
         path = cached_tokens(PAIRS, tiny_model, 16, cache)
         queue.put((str(path), read_tokens(path).ids.tolist()))
 
     monkeypatch.setattr(tokens_module, "tokenize", counted)
     queue = fork.Queue()
-    workers = [fork.Process(target=work, args=(queue,)) for _ in range(4)]
+    workers = [fork.Process(target=work, args=(queue,), daemon=True) for _ in range(4)]
     for worker in workers:
         worker.start()
     found = [queue.get(timeout=60) for _ in workers]
     for worker in workers:
-        worker.join()
+        worker.join(timeout=60)
         assert worker.exitcode == 0
     assert calls.read_text() == "call\n"
     assert all(answer == found[0] for answer in found)

@@ -149,10 +149,10 @@ def test_processes_that_finish_together_leave_the_best(tmp_path, tiny_model, net
 
     def work(k: int) -> None:
         for step in range(1, 4):
-            together.wait()
+            together.wait(timeout=60)
             keep_if_best(tmp_path, networks[k], tiny_model, facts(0.1 * step + 0.01 * k, init=k, step=step))
 
-    processes = [fork.Process(target=work, args=(k,)) for k in range(4)]
+    processes = [fork.Process(target=work, args=(k,), daemon=True) for k in range(4)]
     for process in processes:
         process.start()
     for process in processes:

@@ -190,13 +190,13 @@ def test_a_process_that_is_killed_gives_its_gpu_back(gpus, no_waiting):
             claimed.set()
             signal.pause()
 
-    holder = fork.Process(target=hold)
+    holder = fork.Process(target=hold, daemon=True)
     holder.start()
     assert claimed.wait(timeout=60)
     with pytest.raises(_Waited), claim_gpu(1):
         pass
     holder.kill()
-    holder.join()
+    holder.join(timeout=60)
     with claim_gpu(1) as index:
         assert index == 0
 

@@ -51,7 +51,8 @@ def write_trial(
     pd.DataFrame(evaluations).to_parquet(folder / "evaluations.parquet", index=False)
     taken = range(1, (steps[-1] if steps else 0) + 1)
     losses = {"step": list(taken), "loss": [1 / step for step in taken], "learning_rate": [1e-3] * len(taken)}
-    pd.DataFrame(losses).to_parquet(folder / "train_loss.parquet", index=False)
+    types = {"step": "int64", "loss": "float64", "learning_rate": "float64"}
+    pd.DataFrame(losses).astype(types).to_parquet(folder / "train_loss.parquet", index=False)
     logits = np.arange(len(steps) * 6, dtype=np.float32).reshape(-1, 3, 2)
     np.savez(folder / "predictions.npz", steps=np.array(steps), logits=logits, labels=np.array([0, 1, 1]))
     trial = {

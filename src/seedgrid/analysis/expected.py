@@ -119,8 +119,9 @@ def expected_max_interval(
     A list of scores counts as independent trials. A grid does not, as trials that share a seed are alike: its seeds
     are redrawn, all trials of a seed together.
 
-    The method is the Bayesian bootstrap (Rubin 1981) in the bounding form of Banks (1988): a draw gives each trial an
-    exponential weight, and one unseen trial another one. For the lower limit the unseen trial sits at the lowest score;
+    The method is the Bayesian bootstrap (Rubin 1981) with bounds: a draw gives each trial an exponential weight, and
+    one unseen trial another one; so weighted, the shares of the population between neighbouring scores of independent
+    trials have their exact distribution. For the lower limit the unseen trial sits at the lowest score;
     for the upper limit it sits above the highest, by the mean excess of the best tenth, which no tail lighter than an
     exponential exceeds on average (scores have a maximum). In a grid a trial's weight is the product of its seeds'
     weights (Owen and Eckles 2012), and the unseen trial weighs as much as one of N_eff: the number of independent
@@ -165,7 +166,8 @@ def expected_max_interval(
     flat = _checked(scores[present])
     order = np.argsort(-flat, kind="stable")
     ranked = flat[order]
-    seeds = [axis[order] for axis, size in zip(np.nonzero(present), scores.shape, strict=True) if size > 1]
+    seeds = [axis[order] for axis in np.nonzero(present)]
+    seeds = [axis for axis in seeds if axis.min() < axis.max()]
 
     sizes, effective = _trusted_sizes(ranked, seeds)
     trials = len(ranked)

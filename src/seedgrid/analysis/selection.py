@@ -62,7 +62,8 @@ def honest_best(
     The intervals use the corrected resampled t of Nadeau and Bengio (2003): readings of overlapping halves are alike,
     and the variance of their mean is taken as (1/J + 1) times the variance over the J readings, which is the sampling
     variance of a fixed trial's score. In 200 simulations each of 2 to 100 trials that share the difficulty of 300 or
-    1,000 examples, nominal 95 % intervals held the true score, and the true gain, of the trials chosen on halves 95 to 100 % of the time.
+    1,000 examples, nominal 95 % intervals held the true score, and the true gain, of the trials chosen on halves 95 to
+    100 % of the time.
 
     Args:
         outputs: float logits, trials x evaluations x examples x classes, or integer predictions, trials x evaluations x

@@ -1,6 +1,6 @@
 """Start many trials, stop early, continue some: what an assignment reaches, and which is best for a budget.
 
-All of it is exact, by the paper's rules (section 5; Figures 6 and 7). Stopped trials never matter to the outcome as
+All of it is exact, by the paper's rules (Figures 6 and 7). Stopped trials never matter to the outcome as
 long as one trial goes on: a continued trial was ahead of every stopped one when they stopped, and its best so far only
 rises. So the outcome is the best found among the continued trials, and these are described by one number: the place, in
 the ranking of all N trials, of the last of them.

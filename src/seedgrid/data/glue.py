@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,7 @@ def read_hub(source: GlueSource, labels: tuple[str, ...]) -> tuple[Examples, Exa
     import datasets
 
     datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network are our one line
     try:
         splits = datasets.load_dataset(HUB_DATASET, source.hub_config)
     except Exception as error:  # the hub's client raises a dozen kinds for "no network" and "not in the cache"

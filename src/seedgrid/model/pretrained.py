@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 from pathlib import Path
 
 from seedgrid.data.tokens import TOKENIZER_FILES, tokenizer_digest
@@ -51,6 +52,8 @@ def locate(model: ModelSettings) -> Path:
 def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network are our one line
 
     def fetch(*weights: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["config.json", *weights, *TOKENIZER_FILES]))
