@@ -78,7 +78,10 @@ def main() -> None:
         begin = time.perf_counter()
         write(Path(folder), arguments.trials, arguments.steps, arguments.evaluations)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet")) / 2**20
-        print(f"{arguments.trials} trials made in {time.perf_counter() - begin:.0f} s, {size:,.0f} MiB on disk", flush=True)
+        print(
+            f"{arguments.trials} trials made in {time.perf_counter() - begin:.0f} s, {size:,.0f} MiB on disk",
+            flush=True,
+        )
         subprocess.run([sys.executable, __file__, "--read", folder], check=True)
 
 

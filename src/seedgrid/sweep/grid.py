@@ -118,8 +118,6 @@ def _run(
             )
             try:
                 returned = launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
-            except KeyboardInterrupt:
-                raise
             except Exception as error:  # each launcher has its own kinds for "a worker died"
                 if interrupt.requested():
                     break

@@ -100,7 +100,7 @@ def _print_failures(folder: Path, planned: tuple[Seeds, ...], errors: dict[Path,
             failures.setdefault(path, trial["error"])
     own = {path: reason for path, reason in failures.items() if path.parent == folder}
     if own:
-        print(f"  failed       {len(own)}; the same command tries them again", file=sys.stderr)
+        print(f"  failed       {len(own)}; the same command tries them again, unless retry=none", file=sys.stderr)
         for path, reason in sorted(own.items()):
             print(f"    {path.name}: {reason}", file=sys.stderr)
     return bool(own)

@@ -48,7 +48,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             return json.loads(json.loads(file.read(size))["__metadata__"]["seedgrid"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove {folder} and run the sweep again") from None
 
 

@@ -33,8 +33,10 @@ def requested() -> bool:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGINT and _requested.is_set():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt
+        # At once, for files are whole or absent at every moment: no clean-up that could hang is worth the wait.
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        os._exit(130)
     first = not _requested.is_set()
     _requested.set()
     if first and _parent:
@@ -42,5 +44,4 @@ def _handle(number: int, frame: FrameType | None) -> None:
         os.write(sys.stderr.fileno(), b"\nstopping: each running trial writes its checkpoint; Ctrl-C again: at once\n")
         # A terminal sends Ctrl-C to the workers too, `kill` does not. SIGTERM never escalates, so both are safe.
         for worker in multiprocessing.active_children():
-            if worker.pid is not None:
-                os.kill(worker.pid, signal.SIGTERM)
+            worker.terminate()

@@ -17,6 +17,7 @@ from seedgrid.trials.wandb_mode import wandb_is_online
 
 # Seconds that a trial may wait for W&B's servers before its run is kept offline.
 WANDB_PATIENCE = 20
+_unreachable = False  # found out by a trial of this process; the next ones do not wait again
 
 
 class TrialLog:
@@ -73,8 +74,9 @@ def run_id(sweep: str, fingerprint: str, seeds: Seeds) -> str:
 def _open_wandb(settings: Settings, fingerprint: str, config: dict[str, Any]) -> WandbLogger:
     import wandb
 
+    global _unreachable
     folder = Path(settings.sweep)
-    online = wandb_is_online()
+    online = wandb_is_online() and not _unreachable
     arguments = {
         "project": settings.logger.project,
         "entity": settings.logger.entity,
@@ -97,7 +99,10 @@ def _open_wandb(settings: Settings, fingerprint: str, config: dict[str, Any]) ->
             **arguments,
         )
     except Exception as error:
-        print(f"logger: W&B cannot be reached ({type(error).__name__}); this trial is kept offline", file=sys.stderr)
+        if not online:
+            raise
+        print(f"logger: W&B cannot be reached ({type(error).__name__}); runs are kept offline", file=sys.stderr)
+        _unreachable = True
         run = wandb.init(mode="offline", **arguments)
     run.define_metric("train/*", step_metric="trainer/global_step")
     run.define_metric("validation/*", step_metric="epoch")

@@ -60,8 +60,11 @@ def prepare(settings: Settings) -> Prepared:
         return _read(folder, settings.prepared)
     device, precision = resolve(settings.trainer)
     model_folder = locate(settings.model)
-    check_layers(settings.model.layers, model_folder)
+    check_fit(settings, model_folder)
     data = load(settings.task, settings.data)
+    # Labels that were taken from the data are the same configuration as labels that were given.
+    task = settings.task.model_copy(update={"labels": list(data.labels)})
+    settings = settings.model_copy(update={"task": task})
     if data.test is not None and not settings.keep_best:
         raise InputError("keep_best=false: task.source.test is scored by the best model; keep it, or set it to null")
     digests = {"train": data.train.digest()[:16], "validation": data.validation.digest()[:16]}
@@ -121,14 +124,20 @@ def _read(folder: Path, digest: str) -> Prepared:
     return Prepared(**values)
 
 
-def check_layers(layers: int | None, model_folder: Path) -> None:
-    """Raise InputError if a model has fewer encoder layers than are to be kept."""
-    if layers is None:
-        return
-    config = json.loads((model_folder / "config.json").read_text())
-    depth = next((config[key] for key in ("num_hidden_layers", "n_layers", "num_layers") if key in config), None)
-    if depth is not None and layers > depth:
+def check_fit(settings: Settings, model_folder: Path) -> None:
+    """Raise InputError unless the model has the layers to keep and positions for the longest example."""
+    path = model_folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        depth = next((config[key] for key in ("num_hidden_layers", "n_layers", "num_layers") if key in config), None)
+        positions = config.get("max_position_embeddings")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}); fetch or save the model again") from None
+    layers, length = settings.model.layers, settings.data.max_length
+    if layers is not None and depth is not None and layers > depth:
         raise InputError(f"model.layers={layers}: the model has only {depth}; give at most that")
+    if isinstance(positions, int) and 0 < positions < length:
+        raise InputError(f"data.max_length={length}: the model has only {positions} positions; give at most that")
 
 
 def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:

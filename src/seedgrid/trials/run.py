@@ -77,6 +77,8 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
 
 def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: bool) -> Outcome:
     record = None
+    for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
+        part.unlink()
     try:
         record = _new_record(settings, prepared, folder)
         try:

@@ -37,7 +37,11 @@ def read_seeds(name: str) -> Seeds | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    return Seeds(init=int(match[1]), order=int(match[2]), dropout=int(match[3] or Seeds().dropout))
+    numbers = [int(number or 0) for number in match.groups()]
+    if max(numbers) >= 2**32:
+        return None
+    seeds = Seeds(init=numbers[0], order=numbers[1], dropout=numbers[2])
+    return seeds if trial_name(seeds) == name else None
 
 
 def trial_folders(sweep: Path) -> Iterator[tuple[Seeds, Path]]:

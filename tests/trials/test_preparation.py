@@ -1,0 +1,76 @@
+"""What is checked before any trial starts, and what all trials of a sweep then share."""
+
+import json
+import shutil
+
+import pytest
+
+from seedgrid.errors import InputError
+from seedgrid.trials.preparation import prepare
+
+
+@pytest.fixture
+def own_model(tiny_model, tmp_path):
+    """A copy of the tiny model that may be changed."""
+    return shutil.copytree(tiny_model, tmp_path / "own-model")
+
+
+def test_what_was_prepared_is_read_back_as_it_was(tiny, settings_of, tmp_path):
+    words = [*tiny, f"sweep={tmp_path / 'sweep'}"]
+    prepared = prepare(settings_of(words))
+    assert prepare(settings_of([*words, f"prepared={prepared.fingerprint}"])) == prepared
+    assert (prepared.train_examples, prepared.validation_examples, prepared.steps) == (90, 40, 18)
+    assert prepared.diverged_at == 0.5
+
+
+def test_longer_examples_than_the_model_has_positions_are_refused(tiny, settings_of, own_model, tmp_path):
+    words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
+    with pytest.raises(InputError, match="data.max_length=200: the model has only 128 positions"):
+        prepare(settings_of([*words, "data.max_length=200"]))
+
+
+def test_a_broken_model_configuration_is_named(tiny, settings_of, own_model, tmp_path):
+    (own_model / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: cannot be read"):
+        prepare(settings_of([*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]))
+
+
+def test_changed_weights_are_another_configuration(tiny, settings_of, own_model, tmp_path):
+    words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
+    before = prepare(settings_of(words))
+    weights = own_model / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    after = prepare(settings_of(words))
+    assert before.fingerprint != after.fingerprint
+    assert before.identity.keys() == after.identity.keys()
+    assert {key for key in before.identity if before.identity[key] != after.identity[key]} == {"model.weights"}
+
+
+def test_a_copy_of_the_model_elsewhere_is_the_same_configuration(tiny, settings_of, own_model, tmp_path):
+    sweep = f"sweep={tmp_path / 'sweep'}"
+    one = prepare(settings_of([*tiny, sweep]))
+    assert prepare(settings_of([*tiny, f"model.path={own_model}", sweep])).fingerprint == one.fingerprint
+
+
+def test_labels_found_in_the_data_are_the_same_configuration_as_labels_given(tiny, settings_of, tmp_path):
+    for name in ("train", "validation"):
+        rows = [{"text": f"sentence {k} of {name}", "label": k % 2} for k in range(8)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    words = [word for word in tiny if not word.startswith("task.source")]
+    words += ["task=csv", f"task.source.train={tmp_path / 'train.jsonl'}", f"sweep={tmp_path / 'sweep'}"]
+    words += [f"task.source.validation={tmp_path / 'validation.jsonl'}"]
+    found, given = prepare(settings_of(words)), prepare(settings_of([*words, "task.labels=['0','1']"]))
+    assert found.labels == given.labels == ("0", "1")
+    assert found.fingerprint == given.fingerprint
+
+
+def test_a_test_file_without_a_best_model_to_score_it_is_refused(tiny, settings_of, tmp_path):
+    path = tmp_path / "all.csv"
+    path.write_text("text,label\ngood,1\nbad,0\n")
+    words = [word for word in tiny if not word.startswith("task.source")]
+    words += ["task=csv", "keep_best=false", f"sweep={tmp_path / 'sweep'}"]
+    words += [f"task.source.{role}={path}" for role in ("train", "validation", "test")]
+    with pytest.raises(InputError, match=r"keep_best=false: task\.source\.test is scored by the best model"):
+        prepare(settings_of(words))
