@@ -25,7 +25,7 @@ def test_what_was_prepared_is_read_back_as_it_was(tiny, settings_of, tmp_path):
 
 def test_longer_examples_than_the_model_has_positions_are_refused(tiny, settings_of, own_model, tmp_path):
     words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
-    with pytest.raises(InputError, match="data.max_length=200: the model has only 128 positions"):
+    with pytest.raises(InputError, match=r"data\.max_length=200: the model has only 128 positions"):
         prepare(settings_of([*words, "data.max_length=200"]))
 
 

@@ -35,11 +35,10 @@ def score_test(settings: Settings, prepared: Prepared) -> float:
     with torch.inference_mode():
         for indices in validation_batches(tokens.lengths, settings.evaluation.batch_size):
             batch = collate(tokens, indices, network.config.pad_token_id or 0)
-            labels = batch.pop("labels")
+            del batch["labels"]
             if getattr(network.config, "type_vocab_size", 0) < 2:
                 del batch["token_type_ids"]
             logits[torch.from_numpy(indices)] = network(**batch).logits
-            del labels
     metrics = compute_metrics(logits, torch.from_numpy(tokens.label), settings.task.metric)
     write_json(path, {"metrics": metrics, "examples": len(tokens), "of": facts})
     return metrics[settings.task.metric]
