@@ -41,11 +41,15 @@ def heat_map(trials: pd.DataFrame, metric: str, title: str) -> Figure:
                 if value == value:
                     colour = "white" if value < middle else "black"
                     axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=7)
+    # In the lower part of a cell, below its number.
     crossed = [
-        (column, row) for row, marks in enumerate(diverged.to_numpy()) for column, mark in enumerate(marks) if mark == 1
+        (column, row + 0.32)
+        for row, marks in enumerate(diverged.to_numpy())
+        for column, mark in enumerate(marks)
+        if mark == 1
     ]
     if crossed:
-        axes.scatter(*zip(*crossed, strict=True), marker="x", color=DIVERGED, s=80, label="diverged")
+        axes.scatter(*zip(*crossed, strict=True), marker="x", color=DIVERGED, s=25, label="diverged")
         figure.legend(loc="outside lower left", frameon=False)
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
