@@ -316,7 +316,7 @@ def configure_process(threads: int) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
 
 
 @lru_cache(maxsize=4)
