@@ -114,18 +114,6 @@ def _warn_of_versions(folder: Path) -> None:
         print(f"  warning: the trials ran with different versions of {', '.join(mixed)}", file=sys.stderr)
 
 
-def describe_trial(folder: Path, seeds: Seeds) -> str:
-    """One trial's result in a line or two."""
-    sweep = read_sweep(folder)
-    name = trial_name(seeds)
-    trial = sweep.trials[sweep.trials["folder"] == str(folder / name)].iloc[0]
-    diverged = " (diverged)" if trial["diverged"] else ""
-    return (
-        f"{trial['status']}: best found {sweep.config['task']['metric']} {trial['best_found']:.4f}{diverged} at epoch "
-        f"{trial['best_epoch']:.2f}, {trial['seconds']:.0f} s\nrecord: {folder / name}"
-    )
-
-
 def compare_sweeps(folders: list[Path]) -> None:
     """One table of several sweeps of a command."""
     rows = {}

@@ -10,9 +10,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seedgrid.errors import InputError
+from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_name
+from seedgrid.trials.store import FINISHED, check_finished, read_sweep, read_trial, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
 
 
@@ -68,6 +69,16 @@ def _train_alone(settings: Settings) -> None:
         hint = upload_hint(Path(settings.sweep))
         if hint is not None:
             print(hint)
-    from seedgrid.sweep.summary import describe_trial
-
     print(describe_trial(Path(settings.sweep), settings.seed))
+
+
+def describe_trial(folder: Path, seeds: Seeds) -> str:
+    """One trial's result in a line or two."""
+    sweep = read_sweep(folder)
+    name = trial_name(seeds)
+    trial = sweep.trials[sweep.trials["folder"] == str(folder / name)].iloc[0]
+    diverged = " (diverged)" if trial["diverged"] else ""
+    return (
+        f"{trial['status']}: best found {sweep.config['task']['metric']} {trial['best_found']:.4f}{diverged} at epoch "
+        f"{trial['best_epoch']:.2f}, {trial['seconds']:.0f} s\nrecord: {folder / name}"
+    )
