@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import resource
@@ -73,6 +74,12 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
             return _run_locked(settings, prepared, folder, narrate)
     except Timeout:
         return Outcome("elsewhere")
+    finally:
+        # Trainer and module refer to each other: without this the next trial would share its device with this one.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
 
 def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: bool) -> Outcome:
