@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,17 +21,20 @@ from seedgrid.tasks import Task
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 # What pydantic adds to the path of a key under a union; no part of what the user wrote.
 _UNION_MEMBERS = ("glue", "files", "grammar", "list[str]", "list[int]", "str", "int")
 
 
-class _Group(BaseModel):
+class SettingsGroup(BaseModel):
+    """Settings that refuse a wrong key or type, and never change."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class DataSettings(_Group):
+class DataSettings(SettingsGroup):
     """``data``: where GLUE lies and how much of a task to use.
 
     Attributes:
@@ -47,7 +50,7 @@ class DataSettings(_Group):
     max_length: Annotated[int, Field(ge=4)]
 
 
-class ModelSettings(_Group):
+class ModelSettings(SettingsGroup):
     """``model``: pretrained weights and what is kept of them.
 
     Attributes:
@@ -73,7 +76,7 @@ class ModelSettings(_Group):
         return self
 
 
-class Recipe(_Group):
+class Recipe(SettingsGroup):
     """``recipe``: how a trial is optimized.
 
     Attributes:
@@ -98,7 +101,7 @@ class Recipe(_Group):
     eps: Positive
 
 
-class EvaluationSettings(_Group):
+class EvaluationSettings(SettingsGroup):
     """``evaluation``: when to validate.
 
     Attributes:
@@ -112,7 +115,7 @@ class EvaluationSettings(_Group):
     batch_size: Count
 
 
-class TrainerSettings(_Group):
+class TrainerSettings(SettingsGroup):
     """``trainer``: the device of one trial.
 
     Attributes:
@@ -130,7 +133,7 @@ class TrainerSettings(_Group):
     deterministic: bool
 
 
-class LoggerSettings(_Group):
+class LoggerSettings(SettingsGroup):
     """``logger``: where curves go besides the records.
 
     Attributes:
@@ -145,13 +148,13 @@ class LoggerSettings(_Group):
     tags: list[str] = []
 
 
-class CheckpointSettings(_Group):
+class CheckpointSettings(SettingsGroup):
     """``checkpoint``: minutes of training between two checkpoints of a running trial; 0: after every step."""
 
     minutes: Annotated[float, Field(ge=0)]
 
 
-class Settings(_Group):
+class Settings(SettingsGroup):
     """All of one trial's settings.
 
     Attributes:
@@ -181,6 +184,11 @@ class Settings(_Group):
 
 
 def read_settings(config: DictConfig) -> Settings:
+    """Check a trial's composed config; as :func:`read_config`."""
+    return read_config(config, Settings)
+
+
+def read_config(config: DictConfig, kind: type[Checked]) -> Checked:
     """Check a composed config (without Hydra's own part).
 
     Raises:
@@ -195,7 +203,7 @@ def read_settings(config: DictConfig) -> Settings:
             raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
         raise InputError(f"{key}: {reason}") from None
     values.pop("hydra", None)
-    return _checked(Settings, values)
+    return _checked(kind, values)
 
 
 def read_seeds(config: DictConfig) -> Seeds:
@@ -207,7 +215,7 @@ def read_seeds(config: DictConfig) -> Seeds:
     return _checked(Seeds, values, "seed")
 
 
-def _checked(kind: type[BaseModel], values: Any, *prefix: str) -> Any:
+def _checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
+from seedgrid.tasks import majority_score
 
 RECORD_VERSION = 1
 FINISHED = ("completed", "nonfinite")
@@ -94,19 +95,37 @@ class Sweep:
     """All trials of a sweep.
 
     Attributes:
-        folder: where they lie.
+        folder: where they lie; for other people's trials, the file they were read from.
         trials: a row per trial: ``init``, ``order``, ``dropout``, ``status``, ``best_found`` and the ``best_step`` and
             ``best_epoch`` where it was first reached (NaN before the first evaluation), ``last_step``, ``steps``,
             ``diverged``, ``seconds``, ``error``, ``folder``.
         evaluations: a row per evaluation: ``init``, ``order``, ``dropout``, ``step``, ``epoch``, ``loss``, one column a
             metric, ``score``, ``best_so_far`` (NaN before the first step), ``seconds``.
         config: the settings of the trials, seeds aside (of the first trial); empty without trials.
+        name: short name for captions.
+        task, metric: names of the task and its score; empty without trials.
+        diverged_at: a trial whose best found is at or below it counts as diverged; None: not known.
+        majority: score of always predicting the most frequent validation label; None: not known.
+        train_examples, validation_examples: sizes; None: not known.
+        validation_digest: of the validation examples' content; None: not known.
+        seeded: whether ``init`` and ``order`` are seeds; if not, they only number the trials.
+        has_predictions: whether trials have their predictions beside them.
     """
 
     folder: Path
     trials: pd.DataFrame
     evaluations: pd.DataFrame
     config: dict[str, Any]
+    name: str = ""
+    task: str = ""
+    metric: str = ""
+    diverged_at: float | None = None
+    majority: float | None = None
+    train_examples: int | None = None
+    validation_examples: int | None = None
+    validation_digest: str | None = None
+    seeded: bool = True
+    has_predictions: bool = False
 
     @cached_property
     def train_loss(self) -> pd.DataFrame:
@@ -128,10 +147,10 @@ def read_sweep(folder: Path | str) -> Sweep:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"sweep={folder}: no such folder; run a sweep first, or name another one")
-    rows, config = [], {}
+    rows, first = [], None
     for seeds, path in trial_folders(folder):
         trial = read_trial(path)
-        config = config or trial["config"]
+        first = first or trial
         rows.append(
             {
                 **seeds.model_dump(),
@@ -139,14 +158,38 @@ def read_sweep(folder: Path | str) -> Sweep:
                 "steps": trial["steps"],
                 "seconds": trial["seconds"],
                 "error": trial["error"],
-                "diverged_at": trial["diverged_at"],
                 "folder": str(path),
             }
         )
-    columns = ["init", "order", "dropout", "status", "steps", "seconds", "error", "diverged_at", "folder"]
-    trials = pd.DataFrame(rows, columns=columns)
+    trials = pd.DataFrame(rows, columns=["init", "order", "dropout", "status", "steps", "seconds", "error", "folder"])
     evaluations = _read_tables(trials, "evaluations.parquet")
-    return Sweep(folder, *_with_best(trials, evaluations), config)
+    if first is None:
+        return Sweep(folder, *with_best(trials, evaluations, None), {}, folder.name)
+    return Sweep(
+        folder,
+        *with_best(trials, evaluations, first["diverged_at"]),
+        first["config"],
+        name=folder.name,
+        task=first["config"]["task"]["name"],
+        metric=first["config"]["task"]["metric"],
+        diverged_at=first["diverged_at"],
+        majority=_majority(trials, first["config"]["task"]["metric"]),
+        train_examples=first["train_examples"],
+        validation_examples=first["validation_examples"],
+        validation_digest=first["identity"]["data.validation"],
+        has_predictions=True,
+    )
+
+
+def _majority(trials: pd.DataFrame, metric: str) -> float | None:
+    """The majority class's score, by the labels that some trial's predictions carry."""
+    for folder in trials["folder"]:
+        try:
+            with np.load(Path(folder) / "predictions.npz") as archive:
+                return majority_score(archive["labels"], metric)
+        except Exception:  # not there yet, or damaged: whoever needs the predictions says so
+            continue
+    return None
 
 
 def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -176,7 +219,9 @@ def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame
 
 
-def _with_best(trials: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def with_best(
+    trials: pd.DataFrame, evaluations: pd.DataFrame, diverged_at: float | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Add what follows from the evaluations: best so far, best found, and whether a trial diverged."""
     seeds = ["init", "order", "dropout"]
     if evaluations.empty:
@@ -189,7 +234,8 @@ def _with_best(trials: pd.DataFrame, evaluations: pd.DataFrame) -> tuple[pd.Data
         best = best.rename(columns={"score": "best_found", "step": "best_step", "epoch": "best_epoch"})
         last = evaluations.groupby(seeds)["step"].max().rename("last_step").reset_index()
         trials = trials.merge(best, "left", seeds).merge(last, "left", seeds).fillna({"last_step": 0})
-    diverged = (trials["best_found"] <= trials["diverged_at"]) | (trials["status"] == "nonfinite")
+    diverged = trials["status"] == "nonfinite"
+    if diverged_at is not None:
+        diverged |= trials["best_found"] <= diverged_at
     # A trial that still runs may yet leave the threshold behind.
-    trials = trials.assign(diverged=diverged & trials["status"].isin(FINISHED))
-    return trials.drop(columns="diverged_at"), evaluations
+    return trials.assign(diverged=diverged & trials["status"].isin(FINISHED)), evaluations

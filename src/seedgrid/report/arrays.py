@@ -1,0 +1,110 @@
+"""A sweep's finished trials as the arrays that ``seedgrid.analysis`` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from seedgrid.analysis.comparison import LabelledGrid
+from seedgrid.errors import InputError
+from seedgrid.trials.store import FINISHED, Sweep
+
+SEEDS = ["init", "order", "dropout"]
+# Beyond it, trials without a common design would fill memory with empty cells.
+_MOST_CELLS = 10_000_000
+
+
+@dataclass(frozen=True)
+class FinishedTrials:
+    """The finished trials of a sweep, in the order of their seeds.
+
+    Attributes:
+        sweep: where they come from.
+        trials: a row per finished trial, as ``Sweep.trials``, and ``score``: best found; for a trial whose loss was no
+            number before its first evaluation, the divergence threshold, or without one the lowest score of the sweep.
+        curves: (trials, evaluations), score at each evaluation after step 0; NaN where a trial has none.
+        epochs: (evaluations,), the fraction of an epoch at which they took place; NaN if not known.
+    """
+
+    sweep: Sweep
+    trials: pd.DataFrame
+    curves: np.ndarray
+    epochs: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return self.sweep.name
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(trials,), the best found score."""
+        return self.trials["score"].to_numpy(float)
+
+    @property
+    def unfinished(self) -> int:
+        """Trials that are recorded and not finished."""
+        return len(self.sweep.trials) - len(self.trials)
+
+    @property
+    def selected(self) -> bool:
+        """Whether some trials were stopped for their scores, so that the finished ones are no random sample."""
+        return bool((self.sweep.trials["status"] == "stopped").any())
+
+    @property
+    def crossed(self) -> bool:
+        """Whether some init seed and some order seed occur in several trials."""
+        repeats = self.trials["init"].duplicated().any() and self.trials["order"].duplicated().any()
+        return self.sweep.seeded and bool(repeats)
+
+    @cached_property
+    def grid(self) -> LabelledGrid:
+        """Scores by their seeds; without seeds, one row a trial.
+
+        Raises:
+            InputError: the seeds span far more pairs than there are trials of.
+        """
+        if not self.sweep.seeded:
+            return LabelledGrid(self.scores[:, None], tuple(range(len(self.trials))), (0,))
+        varied = SEEDS if self.trials["dropout"].nunique() > 1 else SEEDS[:2]
+        places = [np.unique(self.trials[name], return_inverse=True) for name in varied]
+        shape = tuple(len(seeds) for seeds, _ in places)
+        if np.prod(shape, dtype=float) > _MOST_CELLS:
+            raise InputError(
+                f"{self.sweep.folder}: {len(self.trials)} trials over {' x '.join(map(str, shape))} seeds;"
+                f" at most {_MOST_CELLS:,} pairs can be laid out"
+            )
+        scores = np.full(shape, np.nan)
+        scores[tuple(place for _, place in places)] = self.scores
+        return LabelledGrid(scores, *(tuple(seeds.tolist()) for seeds, _ in places))
+
+
+def finished_trials(sweep: Sweep) -> FinishedTrials:
+    """The finished trials of a sweep that may still run.
+
+    Raises:
+        InputError: none has finished with a score.
+    """
+    trials = sweep.trials[sweep.trials["status"].isin(FINISHED)].sort_values(SEEDS, ignore_index=True)
+    if not trials["best_found"].notna().any():
+        raise InputError(f"{sweep.folder}: no finished trial with a score; let the sweep run first")
+    lowest = trials["best_found"].min()
+    worst = lowest if sweep.diverged_at is None else min(sweep.diverged_at, lowest)
+    trials = trials.assign(score=trials["best_found"].fillna(worst))
+
+    after_start = sweep.evaluations[sweep.evaluations["step"] > 0]
+    steps, column = np.unique(after_start["step"], return_inverse=True)
+    row = pd.MultiIndex.from_frame(trials[SEEDS]).get_indexer(pd.MultiIndex.from_frame(after_start[SEEDS]))
+    of_finished = row >= 0
+    curves = np.full((len(trials), len(steps)), np.nan)
+    curves[row[of_finished], column[of_finished]] = after_start["score"].to_numpy(float)[of_finished]
+    taken = np.isfinite(curves).any(axis=0)
+    # Without any evaluation there is nothing to draw; the score above stands for the whole trial.
+    never = ~np.isfinite(curves[:, taken]).any(axis=1)
+    curves = curves[:, taken]
+    curves[never] = trials.loc[never, "score"].to_numpy()[:, None]
+    epoch = np.full(len(steps), np.nan)
+    epoch[column] = after_start["epoch"].to_numpy(float)
+    return FinishedTrials(sweep, trials, curves, epoch[taken])

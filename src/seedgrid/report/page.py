@@ -1,0 +1,188 @@
+"""Writes a report's files: the page, its figures as SVG and PNG, its tables as CSV and LaTeX."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from numbers import Integral, Real
+from pathlib import Path
+
+import jinja2
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seedgrid import __version__
+from seedgrid.errors import InputError
+from seedgrid.files import write_whole
+from seedgrid.report.section import Section
+
+# What tells a page of ours, which may be written again, from a file of the user's.
+_GENERATOR = '<meta name="generator" content="seedgrid'
+_PIXELS_PER_INCH = 150
+
+
+def check_output(folder: Path) -> None:
+    """Raise InputError unless a report can be written to ``folder``: new, empty, or an earlier report."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"output={folder}: a file; name a folder for the report")
+    page = folder / "index.html"
+    if page.exists():
+        if _GENERATOR not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
+            raise InputError(f"output={folder}: its index.html is no report of this project; name another folder")
+    elif any(folder.iterdir()):
+        raise InputError(f"output={folder}: not empty, and no report; name another folder")
+
+
+def write_report(
+    sections: Sequence[Section],
+    folder: Path,
+    *,
+    title: str,
+    notes: Sequence[str],
+    advance: Callable[[str], object] = lambda what: None,
+) -> Path:
+    """Write ``index.html``, which needs no other file, with ``figures/`` and ``tables/`` beside it.
+
+    An earlier report in the folder is replaced file by file; its figures and tables that no section has now are removed.
+
+    Args:
+        sections: in the order of the page.
+        folder: made if need be.
+        title: heading of the page.
+        notes: sentences under it: what the report covers, and what it has to be read with.
+        advance: called with each section's title before its files are written.
+
+    Returns:
+        Path of ``index.html``.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be written.
+    """
+    check_output(folder)
+    try:
+        figures, tables = folder / "figures", folder / "tables"
+        figures.mkdir(parents=True, exist_ok=True)
+        tables.mkdir(exist_ok=True)
+        written, views = set(), []
+        for section in sections:
+            advance(section.title)
+            view = {"section": section}
+            if section.figure is not None:
+                drawn = _svg(section.figure)
+                view["figure"] = base64.b64encode(drawn).decode()
+                written |= {
+                    _write(figures / f"{section.key}.svg", drawn),
+                    _write(figures / f"{section.key}.png", _png(section.figure)),
+                }
+            if section.table is not None:
+                view["table"] = _html_table(section.table)
+                written |= {
+                    _write(tables / f"{section.key}.csv", section.table.to_csv(index=False).encode()),
+                    _write(tables / f"{section.key}.tex", _latex(section).encode()),
+                }
+            views.append(view)
+        page = _TEMPLATES.get_template("report.html.jinja").render(
+            title=title, notes=notes, views=views, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"
+        )
+        path = folder / "index.html"
+        _write(path, page.encode())
+        for old in (*figures.glob("*.svg"), *figures.glob("*.png"), *tables.glob("*.csv"), *tables.glob("*.tex")):
+            if old not in written:
+                old.unlink()
+    except OSError as error:
+        raise InputError(f"output={folder}: cannot be written ({error.strerror or error}); name another") from None
+    return path
+
+
+def _write(path: Path, content: bytes) -> Path:
+    write_whole(path, lambda file: file.write(content))
+    return path
+
+
+def _svg(figure: Figure) -> bytes:
+    """The same figure gives the same bytes: no date, and ids that follow from the content."""
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "seedgrid", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", dpi=_PIXELS_PER_INCH, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def cell(value: object) -> str:
+    """A table's cell as it is printed: at most four decimals, small p-values as such, a dash for what is not there."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Integral):
+        return f"{int(value)}"
+    if isinstance(value, Real):
+        value = float(value)
+        if value and abs(value) < 1e-4:
+            return f"{value:.0e}"
+        return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
+    return str(value)
+
+
+def _html_table(table: pd.DataFrame) -> dict[str, list]:
+    numeric = [bool(pd.api.types.is_numeric_dtype(table[name])) for name in table]
+    rows = [list(map(cell, row)) for row in table.itertuples(index=False, name=None)]
+    return {"columns": list(map(str, table.columns)), "numeric": numeric, "rows": rows}
+
+
+def _latex(section: Section) -> str:
+    """A booktabs table, to be taken in with ``\\input``."""
+    columns = {str(name): [_escaped(cell(value)) for value in section.table[name]] for name in section.table}
+    numeric = [pd.api.types.is_numeric_dtype(section.table[name]) for name in section.table]
+    styler = pd.DataFrame({_escaped(name): values for name, values in columns.items()}).style.hide(axis="index")
+    return styler.to_latex(
+        hrules=True,
+        column_format="".join("r" if number else "l" for number in numeric),
+        position="t",
+        position_float="centering",
+        caption=_escaped(f"{section.title}. {section.caption}"),
+        label=f"tab:{section.key}",
+    )
+
+
+_LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "²": "$^2$",
+    "σ": r"$\sigma$",
+    "χ": r"$\chi$",
+    "ρ": r"$\rho$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+}
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("seedgrid.report", "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
