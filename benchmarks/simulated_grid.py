@@ -4,7 +4,7 @@
     python report.py source=csv path=grid.csv metric=accuracy output=simulated
 
 Scores are a mean plus normal effects of the init seed and of the order seed plus a normal residual, whose variances
-have the given shares. The seeds drawn are a sample, so the report finds other shares, within its intervals if all is well.
+have the given shares. The seeds drawn are a sample, so what the report finds differs from them, within its intervals.
 """
 
 from __future__ import annotations

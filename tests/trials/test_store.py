@@ -25,7 +25,7 @@ from seedgrid.trials.store import (
 )
 
 FILES = ("trial.json", "evaluations.parquet", "train_loss.parquet", "predictions.npz")
-CONFIG = {"task": {"name": "grammar"}}
+CONFIG = {"task": {"name": "grammar", "metric": "accuracy"}}
 
 
 def write_trial(
@@ -63,6 +63,9 @@ def write_trial(
         "seconds": 12.5,
         "error": None,
         "diverged_at": diverged_at,
+        "train_examples": 160,
+        "validation_examples": 3,
+        "identity": {"data.validation": "0123456789abcdef"},
         "config": CONFIG,
         **changes,
     }

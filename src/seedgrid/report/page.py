@@ -49,7 +49,7 @@ def write_report(
 ) -> Path:
     """Write ``index.html``, which needs no other file, with ``figures/`` and ``tables/`` beside it.
 
-    An earlier report in the folder is replaced file by file; its figures and tables that no section has now are removed.
+    An earlier report in the folder is replaced file by file; figures and tables that no section has now are removed.
 
     Args:
         sections: in the order of the page.
@@ -122,7 +122,7 @@ def _png(figure: Figure) -> bytes:
 def cell(value: object) -> str:
     """A table's cell as it is printed: at most four decimals, small p-values as such, a dash for what is not there."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Integral):
@@ -163,15 +163,6 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
-    "–": "--",
-    "−": "$-$",
-    "×": r"$\times$",
-    "²": "$^2$",
-    "σ": r"$\sigma$",
-    "χ": r"$\chi$",
-    "ρ": r"$\rho$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
 }
 
 
