@@ -1,0 +1,433 @@
+"""Trials as one tidy table: read from anybody's CSV, written to and read from Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from seedgrid import __version__
+from seedgrid.errors import InputError
+from seedgrid.files import read_text, write_whole
+from seedgrid.tasks import METRIC_COLUMNS
+from seedgrid.trials.store import Sweep, with_best
+
+SEEDS = ("init", "order", "dropout")
+KNOWN_COLUMNS = (*SEEDS, "step", "epoch", "score")
+# Half a seed pair names no trial, and without seeds nothing says which steps belong together.
+_NEEDS = {"init": "order", "order": "init", "dropout": "init", "step": "init", "epoch": "step"}
+
+
+def completed_trials(seeds: Mapping[str, np.ndarray], steps: np.ndarray, path: Path) -> pd.DataFrame:
+    """The rows of ``Sweep.trials`` for other people's completed trials, before :func:`with_best`.
+
+    Args:
+        seeds: ``init``, ``order`` and perhaps ``dropout``, int64, each as long as there are trials.
+        steps: int64, the last step of each trial.
+        path: the file that they come from.
+    """
+    return pd.DataFrame(
+        {
+            "init": seeds["init"],
+            "order": seeds["order"],
+            "dropout": seeds.get("dropout", 0),
+            "status": "completed",
+            "steps": steps,
+            "seconds": np.nan,
+            "error": None,
+            "folder": str(path),
+        }
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- CSV
+
+
+def read_csv_trials(path: Path | str, metric: str, task: str, diverged_at: float | None) -> Sweep:
+    """Other people's trials from a tidy file: a row per evaluation, columns in any order.
+
+    The columns are ``init``, ``order``, ``dropout``, ``step``, ``epoch`` and ``score``, separated by commas, or by tabs
+    if the file ends in ``.tsv``. Only ``score`` is needed: without seeds each line is a trial of its own, without steps
+    each trial has one evaluation, at step 1. A file of scores alone needs no header. Step 0 is the evaluation before
+    training, which counts for nothing.
+
+    Args:
+        path: the file, UTF-8.
+        metric: name of the score. The scores of seedgrid's own metrics must lie in their range.
+        task: name of the task.
+        diverged_at: a trial whose best found is at or below this counts as diverged; None: not known.
+
+    Raises:
+        InputError: no such file, not such a table, or a value that cannot be; names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"path={path}: no such file; name a CSV file with the columns {', '.join(KNOWN_COLUMNS)}")
+    table = _Table(path)
+    names = table.columns
+    if "score" not in names:
+        raise InputError(f"{path}: has no column score, only {', '.join(names)}; name the scores' column score")
+    for name, needed in _NEEDS.items():
+        if name in names and needed not in names:
+            raise InputError(
+                f"{path}: column {name} needs column {needed}; add it (one number everywhere if it never varied),"
+                f" or remove {name}"
+            )
+    low, high = {"mcc": (-1, 1)}.get(metric, (0, 1)) if metric in METRIC_COLUMNS else (-np.inf, np.inf)
+    score = table.numbers("score")
+    table.check("score", (score >= low) & (score <= high), f"{metric} lies from {low} to {high} (0.914, not 91.4)")
+    seeded = "init" in names
+    if seeded:
+        seeds = {name: table.whole_numbers(name, 2**32) for name in SEEDS if name in names}
+    else:
+        seeds = {"init": np.arange(len(score)), "order": np.zeros(len(score), np.int64)}
+    evaluations = pd.DataFrame(
+        {
+            "init": seeds["init"],
+            "order": seeds["order"],
+            "dropout": seeds.get("dropout", 0),
+            "step": table.whole_numbers("step", 2**53) if "step" in names else 1,
+            "epoch": table.numbers("epoch") if "epoch" in names else np.nan,
+            "loss": np.nan,
+            "score": score,
+            "seconds": np.nan,
+        }
+    )
+    if "epoch" in names:
+        table.check("epoch", evaluations["epoch"].to_numpy() >= 0, "epochs are counted from 0")
+    place = [*SEEDS, "step"]
+    again = evaluations.duplicated(place).to_numpy()
+    if again.any():
+        row = int(again.argmax())
+        first = int((evaluations[place] == evaluations.loc[row, place]).all(axis=1).to_numpy().argmax())
+        where = ", ".join(f"{name}={evaluations.loc[row, name]}" for name in place if name in names)
+        raise InputError(f"{table.line(row)}: {where} is on line {table.line_number(first)} already; remove one")
+    evaluations = evaluations.sort_values(place, ignore_index=True)
+    last = evaluations.groupby(list(SEEDS), sort=True)["step"].max().reset_index()
+    untrained = last["step"] == 0
+    if untrained.any():
+        trial = last.loc[untrained.idxmax()]
+        raise InputError(
+            f"{path}: trial init={trial['init']}, order={trial['order']} has only step 0, which is before training;"
+            " number the evaluations from 1 on"
+        )
+    trials = completed_trials({name: last[name].to_numpy() for name in SEEDS}, last["step"].to_numpy(), path)
+    return Sweep(
+        path,
+        *with_best(trials, evaluations, diverged_at),
+        {"task": {"name": task, "metric": metric, "diverged_at": diverged_at}},
+        name=path.stem,
+        task=task,
+        metric=metric,
+        diverged_at=diverged_at,
+        seeded=seeded,
+    )
+
+
+class _Table:
+    """A delimited file as columns of text, which are made numbers on request; knows on which line each row is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        content = self._text.lstrip("\n")
+        first_line = content.partition("\n")[0]
+        header = [name.strip().strip('"').lower() for name in first_line.split(separator)]
+        self._header_rows = 0 if len(header) == 1 and _is_number(header[0]) else 1
+        names, known = header if self._header_rows else ["score"], ", ".join(KNOWN_COLUMNS)
+        if not first_line:
+            raise InputError(f"{path}: empty; it needs a line for each evaluation")
+        if any(map(_is_number, names)):
+            raise InputError(f"{path}: has no header; begin the file with a line that names its columns ({known})")
+        for name in names:
+            if name not in KNOWN_COLUMNS:
+                raise InputError(
+                    f"{path}: unknown column {name[:40]!r}; rename or remove it: columns are {known}, separated by"
+                    f" {'commas' if separator == ',' else 'tabs'}"
+                )
+            if names.count(name) > 1:
+                raise InputError(f"{path}: column {name} occurs twice; remove one of them")
+        ragged: list[pyarrow.csv.InvalidRow] = []
+
+        def stop(row: pyarrow.csv.InvalidRow) -> str:
+            ragged.append(row)
+            return "error"
+
+        try:
+            table = pyarrow.csv.read_csv(
+                pa.BufferReader(content.encode()),
+                # One thread: only then are ragged rows numbered.
+                pyarrow.csv.ReadOptions(use_threads=False, column_names=names, skip_rows_after_names=self._header_rows),
+                pyarrow.csv.ParseOptions(delimiter=separator, invalid_row_handler=stop),
+                pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+            )
+        except pa.ArrowException as error:
+            if ragged:
+                row = ragged[0]
+                line = self.line(row.number - 1 - self._header_rows)
+                counts = f"{row.actual_columns} columns instead of {row.expected_columns}"
+                raise InputError(f"{line}: {counts}; mend the line") from None
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: no table can be read from it: {reason}") from None
+        self.columns = dict(zip(names, table.columns, strict=True))
+        if not len(self.columns[names[0]]):
+            raise InputError(f"{path}: has a header and no line below it; it needs one for each evaluation")
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as finite float64."""
+        text = pc.utf8_trim_whitespace(self.columns[name])
+        try:
+            values = pc.cast(text, pa.float64()).to_numpy()
+        except pa.ArrowInvalid:
+            values = np.zeros(len(text))
+            values[_first_without_number(text)] = np.nan
+        self.check(name, np.isfinite(values), "it is no finite number; write one")
+        return values
+
+    def whole_numbers(self, name: str, below: int) -> np.ndarray:
+        """A column as int64 from 0; 3.0 is 3."""
+        values = self.numbers(name)
+        allowed = (values >= 0) & (values < below) & (values == np.floor(values))
+        self.check(name, allowed, f"it must be a whole number from 0 to {below - 1}")
+        return values.astype(np.int64)
+
+    def check(self, name: str, allowed: np.ndarray, rule: str) -> None:
+        if not allowed.all():
+            row = int(allowed.argmin())
+            raise InputError(f"{self.line(row)}: {name} is {self.columns[name][row].as_py()[:40]!r}; {rule}")
+
+    def line_number(self, row: int) -> int:
+        """Line of a row of the table; empty lines are none of its rows."""
+        filled = (number for number, line in enumerate(self._text.split("\n"), start=1) if line)
+        return next(number for position, number in enumerate(filled) if position == row + self._header_rows)
+
+    def line(self, row: int) -> str:
+        return f"{self.path}, line {self.line_number(row)}"
+
+
+def _first_without_number(text: pa.ChunkedArray) -> int:
+    """Row of the first text that is no number, by halving: a failing cast does not tell."""
+    low, high = 0, len(text)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            pc.cast(text.slice(low, middle - low), pa.float64())
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+# ----------------------------------------------------------------------------------------------------------- Parquet
+
+EXPORT_VERSION = 1
+_METADATA = b"seedgrid"
+_ROW_GROUP = 262_144
+# Columns of the exported table: type and description. The columns of the metrics come before the score.
+_TRIAL_COLUMNS = {
+    "sweep": (pa.string(), "name of the sweep: the trials of one task, model and recipe"),
+    "task": (pa.string(), "name of the task"),
+    "model": (pa.string(), "name of the pretrained model; null: not known"),
+    "recipe": (pa.string(), "name of the training recipe; null: not known"),
+    "metric": (pa.string(), "name of the score"),
+    "init": (pa.int64(), "init seed: draws the new layer's weights"),
+    "order": (pa.int64(), "order seed: draws the order of the training examples"),
+    "dropout": (pa.int64(), "dropout seed: draws the dropout masks"),
+    "status": (pa.string(), "of the trial: running, completed, stopped, nonfinite (the loss was no number) or failed"),
+    "diverged": (pa.bool_(), "whether the trial finished and diverged: best found at or below the sweep's diverged_at"),
+    "total_steps": (pa.int64(), "optimizer steps of the whole training"),
+    "trial_seconds": (pa.float64(), "seconds that the trial took; null: not known"),
+    "error": (pa.string(), "why the trial failed; null if it did not"),
+}
+_EVALUATION_COLUMNS = {
+    "step": (pa.int64(), "optimizer steps before the evaluation; null: the trial has none, and only this row"),
+    "epoch": (pa.float64(), "the step as a number of epochs; null: not known"),
+    "loss": (pa.float64(), "mean loss on the validation examples; null: not known or no number"),
+    "score": (pa.float64(), "the metric on the validation examples; higher is better"),
+    "best_so_far": (pa.float64(), "highest score of the trial up to this step; null at step 0, which does not count"),
+    "seconds": (pa.float64(), "seconds that the evaluation took; null: not known"),
+}
+_FACTS = (
+    *("name", "task", "metric", "diverged_at", "majority", "train_examples", "validation_examples"),
+    *("validation_digest", "seeded", "config"),
+)
+
+
+def export_parquet(sweeps: Sequence[Sweep], path: Path | str) -> None:
+    """Write all evaluations of all trials as one table, trial by trial, that pandas and ``datasets`` can load.
+
+    A row is an evaluation and repeats what is known of its trial. A trial without any evaluation has one row, with a
+    null step. Each column's description is in the metadata of its field (``pyarrow.parquet.read_schema(path)``); what
+    is known of each sweep (sizes, threshold, baseline, configuration) is JSON in the file's metadata, under
+    ``seedgrid``. Not in the file: folders, training losses, predictions. The configuration is written as it is, with
+    the paths that it names.
+
+    An existing file is replaced only if it is an export of no other sweeps than these (by name and configuration).
+
+    Raises:
+        InputError: the file may not be written, two sweeps have one name, or the folder cannot be made.
+    """
+    path = Path(path)
+    check_export(sweeps, path)
+    schema = _schema(sweeps)
+
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for sweep in sweeps:
+                for table in _tables(sweep, schema):
+                    writer.write_table(table)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, write)
+    except OSError as error:
+        raise InputError(f"export={path}: cannot be written ({error.strerror}); name another file") from None
+
+
+def check_export(sweeps: Sequence[Sweep], path: Path | str) -> None:
+    """Raise InputError where :func:`export_parquet` would: for the file's name, what lies there, the sweeps' names."""
+    path = Path(path)
+    if path.suffix.lower() != ".parquet":
+        raise InputError(f"export={path}: trials are written as Parquet; let the name end in .parquet")
+    names = [sweep.name for sweep in sweeps]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"export={path}: two sweeps are named {name}; rename one of their folders")
+    if not path.exists():
+        return
+    facts = _read_facts(path) if path.is_file() else None
+    written = [(sweep.name, sweep.config) for sweep in sweeps]
+    if facts is None or any((sweep["name"], sweep["config"]) not in written for sweep in facts):
+        raise InputError(f"export={path}: exists and is no export of these sweeps; remove it or name another file")
+
+
+def read_exported(path: Path | str) -> list[Sweep]:
+    """The sweeps of a file that :func:`export_parquet` wrote, as they were, but for what is not in the file.
+
+    Raises:
+        InputError: no such file, damaged, or no such export.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"path={path}: no such file; name one that export= wrote")
+    described = _read_facts(path)
+    if described is None:
+        raise InputError(
+            f"{path}: is no whole export of seedgrid with its metadata; export again, or write the trials as CSV and"
+            " use source=csv"
+        )
+    try:
+        read = [_read_back(path, facts) for facts in described]
+        if sum(rows for _, rows in read) != pq.read_metadata(path).num_rows:
+            raise ValueError("it has rows of sweeps that its metadata does not name")
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: damaged ({reason}); export again") from None
+    return [sweep for sweep, _ in read]
+
+
+def _facts(sweep: Sweep) -> dict[str, Any]:
+    columns = [name for name in sweep.evaluations.columns if name != "best_so_far"]
+    return {**{name: getattr(sweep, name) for name in _FACTS}, "evaluation_columns": columns}
+
+
+def _read_facts(path: Path) -> list[dict[str, Any]] | None:
+    """What an export says of its sweeps; None if it is no export of this release."""
+    try:
+        content = json.loads((pq.read_schema(path).metadata or {})[_METADATA])
+        needed = {*_FACTS, "evaluation_columns"}
+        whole = content["version"] == EXPORT_VERSION and all(needed <= facts.keys() for facts in content["sweeps"])
+        return content["sweeps"] if whole else None
+    except (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _schema(sweeps: Sequence[Sweep]) -> pa.Schema:
+    known = {*SEEDS, *_EVALUATION_COLUMNS}
+    metrics = dict.fromkeys(name for sweep in sweeps for name in sweep.evaluations.columns if name not in known)
+    columns = {**_TRIAL_COLUMNS}
+    for name, column in _EVALUATION_COLUMNS.items():
+        if name == "score":
+            columns |= {metric: (pa.float64(), f"{metric} on the validation examples") for metric in metrics}
+        columns[name] = column
+    fields = [pa.field(name, kind, metadata={"description": text}) for name, (kind, text) in columns.items()]
+    content = {
+        "version": EXPORT_VERSION,
+        "written_by": f"seedgrid {__version__}",
+        "sweeps": [_facts(sweep) for sweep in sweeps],
+    }
+    return pa.schema(fields, {_METADATA: json.dumps(content, allow_nan=False)})
+
+
+def _tables(sweep: Sweep, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of a sweep, a row group at a time, so that long columns of names are never in memory as a whole."""
+    trials, evaluations = sweep.trials, sweep.evaluations
+    seeds = list(SEEDS)
+    trial = pd.MultiIndex.from_frame(trials[seeds]).get_indexer(pd.MultiIndex.from_frame(evaluations[seeds]))
+    without = np.setdiff1d(np.arange(len(trials)), trial)
+    trial = np.concatenate([trial, without])
+    row = np.concatenate([np.arange(len(evaluations)), np.full(len(without), -1)])
+    in_order = np.argsort(trial, kind="stable")
+    config = sweep.config
+    constant = {
+        "sweep": sweep.name,
+        "task": sweep.task,
+        "model": config.get("model", {}).get("name"),
+        "recipe": config.get("recipe", {}).get("name"),
+        "metric": sweep.metric,
+    }
+    renamed = {"total_steps": "steps", "trial_seconds": "seconds"}
+    for start in range(0, len(in_order), _ROW_GROUP):
+        chosen = in_order[start : start + _ROW_GROUP]
+        of_trial, of_evaluation = trial[chosen], row[chosen]
+        columns = []
+        for field in schema:
+            if field.name in constant:
+                value = pa.scalar(constant[field.name], field.type)
+                columns.append(pa.repeat(value, len(chosen)))
+            elif field.name in _TRIAL_COLUMNS:
+                values = trials[renamed.get(field.name, field.name)].iloc[of_trial]
+                columns.append(pa.Array.from_pandas(values, type=field.type))
+            elif field.name in evaluations and len(evaluations):
+                values = evaluations[field.name].to_numpy()[of_evaluation]
+                # NaN is what pandas writes for what is not there.
+                absent = (of_evaluation < 0) | np.isnan(values)
+                columns.append(pa.array(values, field.type, mask=absent))
+            else:
+                columns.append(pa.nulls(len(chosen), field.type))
+        yield pa.Table.from_arrays(columns, schema=schema)
+
+
+def _read_back(path: Path, facts: dict[str, Any]) -> tuple[Sweep, int]:
+    """One sweep, and how many rows of the file are its own."""
+    of_sweep = [("sweep", "==", facts["name"])]
+    names = [*SEEDS, "status", "total_steps", "trial_seconds", "error"]
+    table = pq.read_table(path, columns=names, filters=of_sweep, read_dictionary=["status", "error"])
+    first = ~table.select(list(SEEDS)).to_pandas().duplicated().to_numpy()
+    trials = pd.DataFrame(table.filter(pa.array(first)).to_pylist(), columns=names)
+    trials = trials.rename(columns={"total_steps": "steps", "trial_seconds": "seconds"})
+    trials = trials.astype({"seconds": float}).assign(folder=str(path))
+    rows = len(table)
+    del table
+    columns = facts["evaluation_columns"]
+    evaluations = pq.read_table(path, columns=columns, filters=[*of_sweep, ("step", ">=", 0)])  # not null, that is
+    evaluations = evaluations.to_pandas(split_blocks=True, self_destruct=True)
+    with_facts = {name: facts[name] for name in _FACTS}
+    return Sweep(path, *with_best(trials, evaluations, facts["diverged_at"]), **with_facts), rows
