@@ -187,7 +187,7 @@ def _trusted_sizes(ranked: np.ndarray, seeds: list[np.ndarray]) -> tuple[np.ndar
     largest = trials // _TRIALS_PER_DRAW
     octaves = np.arange(0, np.log2(max(largest, 16) / 16), 1 / 8)
     spread = np.unique(np.concatenate([np.arange(1, 17), 16 * 2**octaves, [largest]]).astype(int))
-    spread = spread[spread <= largest]
+    spread = spread[(spread >= 1) & (spread <= largest)]
     if len(seeds) < 2:
         return spread, np.full(len(spread), float(trials))
     fewest = min(len(np.unique(axis)) for axis in seeds)

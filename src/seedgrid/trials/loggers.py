@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,6 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.trials.store import trial_name
-from seedgrid.trials.wandb_mode import wandb_is_online
-
-# Seconds that a trial may wait for W&B's servers before its run is kept offline.
-WANDB_PATIENCE = 20
-_unreachable = False  # found out by a trial of this process; the next ones do not wait again
 
 
 class TrialLog:
@@ -72,38 +66,20 @@ def run_id(sweep: str, fingerprint: str, seeds: Seeds) -> str:
 
 
 def _open_wandb(settings: Settings, fingerprint: str, config: dict[str, Any]) -> WandbLogger:
-    import wandb
+    from seedgrid.trials.wandb_run import start_run
 
-    global _unreachable
     folder = Path(settings.sweep)
-    online = wandb_is_online() and not _unreachable
-    arguments = {
-        "project": settings.logger.project,
-        "entity": settings.logger.entity,
-        "group": folder.name,
-        "job_type": "trial",
-        "name": f"{folder.name} {trial_name(settings.seed)}",
-        "tags": [settings.task.name, settings.model.name, settings.recipe.name, *settings.logger.tags],
-        "id": run_id(settings.sweep, fingerprint, settings.seed),
-        "config": {**settings.seed.model_dump(), **config},
-        "dir": folder,
-        # One process runs many trials: each has a run of its own, whatever the one before left open.
-        "reinit": "create_new",
-        "settings": wandb.Settings(silent=True, console="off", init_timeout=WANDB_PATIENCE),
-    }
-    try:
-        # Offline, "allow" only earns a warning; the id makes the server continue the run when it is uploaded.
-        run = wandb.init(
-            mode=None if online else os.environ.get("WANDB_MODE", "offline"),
-            resume="allow" if online else None,
-            **arguments,
-        )
-    except Exception as error:
-        if not online:
-            raise
-        print(f"logger: W&B cannot be reached ({type(error).__name__}); runs are kept offline", file=sys.stderr)
-        _unreachable = True
-        run = wandb.init(mode="offline", **arguments)
+    run = start_run(
+        settings.logger,
+        resume=True,
+        group=folder.name,
+        job_type="trial",
+        name=f"{folder.name} {trial_name(settings.seed)}",
+        tags=[settings.task.name, settings.model.name, settings.recipe.name, *settings.logger.tags],
+        id=run_id(settings.sweep, fingerprint, settings.seed),
+        config={**settings.seed.model_dump(), **config},
+        dir=folder,
+    )
     run.define_metric("train/*", step_metric="trainer/global_step")
     run.define_metric("validation/*", step_metric="epoch")
     return WandbLogger(experiment=run)
