@@ -28,7 +28,7 @@ def simulate(
     effects = [np.sqrt(share) * generator.standard_normal(n) for share, n in zip(shares, (inits, orders), strict=True)]
     residual = np.sqrt(1 - sum(shares)) * generator.standard_normal((inits, orders))
     best = 0.88 + std * (effects[0][:, None] + effects[1] + residual)
-    pace = generator.uniform(0.1, 0.4, (inits, orders))
+    pace = generator.uniform(0.24, 0.26, (inits, orders))
     when = np.arange(1, evaluations + 1) / evaluations
     rise = np.expm1(-when / pace[..., None]) / np.expm1(-1 / pace[..., None])
     dip = 0.3 * std * np.abs(generator.standard_normal((inits, orders, evaluations))) * (when < 1)

@@ -60,6 +60,26 @@ class FinishedTrials:
         return self.sweep.seeded and bool(repeats)
 
     @cached_property
+    def even_curves(self) -> np.ndarray:
+        """(trials, evaluations): the curves at even distances, for what counts an evaluation as a share of training.
+
+        The same as ``curves`` unless trials were validated more densely at times, as the paper's in their first epoch:
+        then the best score since the last multiple of 1 / ``per_epoch`` of an epoch.
+        """
+        per_epoch = self.sweep.config.get("evaluation", {}).get("per_epoch")
+        if per_epoch is None or np.isnan(self.epochs).any():
+            return self.curves
+        position = self.epochs * per_epoch
+        if len(np.unique(position.round())) == len(position):
+            return self.curves
+        # Steps are whole, so an evaluation may lie a little beyond its multiple.
+        _, slot = np.unique(np.ceil(position - 0.05), return_inverse=True)
+        even = np.full((len(self.curves), slot.max() + 1), np.nan)
+        for column, scores in zip(slot, self.curves.T, strict=True):
+            even[:, column] = np.fmax(even[:, column], scores)
+        return even
+
+    @cached_property
     def grid(self) -> LabelledGrid:
         """Scores by their seeds; without seeds, one row a trial.
 

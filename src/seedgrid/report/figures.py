@@ -1,12 +1,81 @@
-"""Figures of a sweep; each takes tidy frames and returns a Matplotlib figure."""
+"""Drawings of trials: each draws one panel into given axes; those that a sweep ends with are whole figures too."""
 
 from __future__ import annotations
 
+import math
+import textwrap
+from typing import Literal
+
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 # Okabe and Ito's palette, distinct for colour-blind readers; each colour has one meaning in all figures.
 TRIAL, BEST, DIVERGED, REFERENCE = "#56B4E9", "#0072B2", "#D55E00", "#555555"
+WORST, EPOCH_ENDS, TRAINING_END, PLAN = "#E69F00", "#009E73", "#CC79A7", "#000000"
+NOT_RUN = "#dddddd"
+
+# What a page shows at its full size; a wider figure would be shrunk, and its letters with it.
+PAGE_WIDTH = 11.0
+_SEEDS = ["init", "order", "dropout"]
+# Trials that have no final score yet, as a tape recorder shows them.
+_UNFINISHED = {"stopped": "s", "running": ">", "failed": "v"}
+# Beyond so many marks, an SVG gets a picture of them.
+_MOST_MARKS = 2_000
+
+
+def panels(count: int, width: float, height: float, per_row: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels, at most ``per_row`` beside each other and none wider than the page allows.
+
+    Args:
+        count: of panels.
+        width, height: of one panel, in inches.
+        per_row: of panels, at most.
+    """
+    rows = math.ceil(count / per_row)
+    columns = math.ceil(count / rows)
+    figure = Figure(figsize=(min(width * columns, PAGE_WIDTH), height * rows), layout="constrained")
+    every = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in every[count:]:
+        unused.remove()
+    for axes in every[:count]:
+        axes.tick_params(labelsize=8)
+        axes.xaxis.label.set_size(9)
+        axes.yaxis.label.set_size(9)
+    return figure, every[:count]
+
+
+def set_title(axes: Axes, name: str, trials: int | None = None, more: str = "") -> None:
+    """Title of a panel: the sweep's name, wrapped, and the number of its trials."""
+    counted = [] if trials is None else ["1 trial" if trials == 1 else f"{trials:,} trials"]
+    axes.set_title("\n".join([*textwrap.wrap(name, 40), ", ".join([*counted, *filter(None, [more])])]), fontsize=9)
+
+
+def shared_legend(figure: Figure, columns: int = 4) -> None:
+    """One legend below all panels, which names each colour once."""
+    named = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if named:
+        columns = min(columns, len(named), max(1, int(figure.get_figwidth() / 2.2)))
+        figure.legend(
+            named.values(), named.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+        )
+
+
+def count_axis(axes: Axes, which: Literal["x", "y"], most: int) -> None:
+    """A logarithmic axis of 1 to ``most`` trials or full trainings, in plain numbers."""
+    axes.set(**{f"{which}scale": "log"})
+    ticks = [step * 10**power for power in range(8) for step in (1, 2, 5) if step * 10**power <= most]
+    if len(ticks) > 10:
+        ticks = [tick for tick in ticks if str(tick)[0] == "1"]
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def is_grid(trials: pd.DataFrame) -> bool:
@@ -14,108 +83,160 @@ def is_grid(trials: pd.DataFrame) -> bool:
     return bool(trials["init"].duplicated().any() and trials["order"].duplicated().any())
 
 
-def heat_map(trials: pd.DataFrame, metric: str, title: str) -> Figure:
-    """Best found score of every (init, order) pair, rows and columns sorted by their mean (Dodge et al. 2020, Fig. 2).
+def heat_map_size(trials: pd.DataFrame) -> tuple[float, float]:
+    """Width and height, in inches, at which each cell of a heat map can be read; bounded for very large grids."""
+    columns, rows = trials["order"].nunique(), trials["init"].nunique()
+    return 2.2 + min(0.45 * columns, 8.5), 1.6 + min(0.4 * rows, 7.5)
 
-    Args:
-        trials: a row per trial: ``init``, ``order``, ``best_found``, ``diverged``; trials that differ in
-            the dropout seed alone are averaged.
-        metric: name of the score.
-        title: of the figure.
-    """
-    grid = trials.pivot_table(index="init", columns="order", values="best_found", aggfunc="mean")
-    rows = grid.mean(axis=1).sort_values(kind="stable").index
-    columns = grid.mean(axis=0).sort_values(kind="stable").index
-    grid = grid.loc[rows, columns]
-    diverged = trials.pivot_table(index="init", columns="order", values="diverged", aggfunc="max")
-    diverged = diverged.reindex(index=rows, columns=columns)
-    figure = Figure(figsize=(2.2 + 0.45 * len(columns), 1.6 + 0.4 * len(rows)), layout="constrained")
+
+def heat_map(trials: pd.DataFrame, metric: str, title: str) -> Figure:
+    """Best found score of every (init, order) pair as a figure of its own; see ``draw_heat_map``."""
+    size = heat_map_size(trials)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.set_facecolor("#dddddd")  # where a trial is missing
-    image = axes.imshow(grid.to_numpy(), cmap="viridis", aspect="auto")
-    figure.colorbar(image, ax=axes, label=f"best found {metric}")
-    if grid.size <= 100:
-        middle = (grid.min(axis=None) + grid.max(axis=None)) / 2
-        for row, values in enumerate(grid.to_numpy()):
-            for column, value in enumerate(values):
-                if value == value:
-                    colour = "white" if value < middle else "black"
-                    axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=7)
-    # In the lower part of a cell, below its number.
-    crossed = [
-        (column, row + 0.32)
-        for row, marks in enumerate(diverged.to_numpy())
-        for column, mark in enumerate(marks)
-        if mark == 1
-    ]
-    if crossed:
-        axes.scatter(*zip(*crossed, strict=True), marker="x", color=DIVERGED, s=25, label="diverged")
-        figure.legend(loc="outside lower left", frameon=False)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_xlabel("data order seed, sorted by mean")
-    axes.set_ylabel("init seed, sorted by mean")
+    draw_heat_map(axes, trials, metric, size)
     axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
+    shared_legend(figure)
     return figure
 
 
-def ranked_trials(trials: pd.DataFrame, metric: str, title: str) -> Figure:
-    """Best found score of every trial, sorted: for sweeps that are no grid.
+def draw_heat_map(axes: Axes, trials: pd.DataFrame, metric: str, size: tuple[float, float]) -> None:
+    """Best found score of every (init, order) pair, rows and columns sorted by their mean (Dodge et al. 2020, Fig. 2).
 
     Args:
-        trials: a row per trial: ``best_found``, ``diverged``.
+        axes: to draw into.
+        trials: a row per trial: ``init``, ``order``, ``status``, ``best_found`` (so far, for a trial that has not
+            finished), ``diverged``; trials that differ in the dropout seed alone are averaged.
         metric: name of the score.
-        title: of the figure.
+        size: width and height of the panel in inches, labels included: by it, cells get numbers and marks their size.
     """
-    ranked = trials.dropna(subset="best_found").sort_values("best_found", kind="stable").reset_index(drop=True)
+    cells = trials.groupby(["init", "order"])
+    grid = cells["best_found"].mean().unstack()
+    rows = grid.mean(axis=1).sort_values(kind="stable", na_position="first").index
+    columns = grid.mean(axis=0).sort_values(kind="stable", na_position="first").index
+    values = grid.loc[rows, columns].to_numpy(float)
+    width, height = (size[0] - 2.0) / len(columns), (size[1] - 1.5) / len(rows)
+
+    axes.set_facecolor(NOT_RUN)
+    image = axes.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest")
+    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {metric}")
+    bar.ax.tick_params(labelsize=8)
+    bar.formatter.set_useOffset(False)
+    numbered = width >= 0.36 and height >= 0.25
+    if numbered and np.isfinite(values).any():
+        middle = (np.nanmin(values) + np.nanmax(values)) / 2
+        for row, column in np.argwhere(np.isfinite(values)):
+            value = values[row, column]
+            colour = "white" if value < middle else "black"
+            axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=7)
+
+    marks = {"diverged": (cells["diverged"].max(), {"marker": "x", "color": DIVERGED})}
+    for status, marker in _UNFINISHED.items():
+        held = (trials["status"] == status).groupby([trials["init"], trials["order"]]).max()
+        marks[status] = (held, {"marker": marker, "facecolor": "white", "edgecolor": "black", "linewidth": 0.6})
+    side = 72 * min(width, height)  # of a cell, in points
+    marker_size = float(np.clip(0.4 * side, 1.0, 5.0)) ** 2
+    for label, (marked, style) in marks.items():
+        where = np.argwhere(marked.unstack().loc[rows, columns].fillna(False).to_numpy(bool))
+        if len(where):
+            # In the lower part of a cell, below its number.
+            axes.scatter(
+                where[:, 1],
+                where[:, 0] + (0.3 if numbered else 0),
+                s=marker_size,
+                label=label,
+                rasterized=len(where) > _MOST_MARKS,
+                **style,
+            )
+    if cells.ngroups < values.size:
+        axes.scatter([], [], marker="s", s=30, facecolor=NOT_RUN, edgecolor=REFERENCE, linewidth=0.6, label="not run")
+
+    # Seeds are named as long as their names fit beside each other.
+    digits = max(len(str(seed)) for seed in columns)
+    every = math.ceil((4.5 * digits + 4) / (72 * width)), math.ceil(10 / (72 * height))
+    size_of_names = 9 if numbered else 7
+    axes.set_xticks(range(0, len(columns), every[0]), columns[:: every[0]], fontsize=size_of_names)
+    axes.set_yticks(range(0, len(rows), every[1]), rows[:: every[1]], fontsize=size_of_names)
+    axes.set_xlabel("data order seed, sorted by mean")
+    axes.set_ylabel("init seed, sorted by mean")
+
+
+def ranked_trials(trials: pd.DataFrame, metric: str, title: str) -> Figure:
+    """Best found score of every trial, sorted, as a figure of its own; see ``draw_ranked_trials``."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for diverged, colour, label in ((False, TRIAL, "trial"), (True, DIVERGED, "diverged")):
-        part = ranked[ranked["diverged"] == diverged]
-        if len(part):
-            axes.scatter(part.index + 1, part["best_found"], color=colour, label=label, s=25)
-    axes.set_xlabel("trial, sorted")
-    axes.set_ylabel(f"best found {metric}")
+    draw_ranked_trials(axes, trials, metric)
     axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
     axes.legend(frameon=False)
     return figure
 
 
-def validation_curves(
-    trials: pd.DataFrame, evaluations: pd.DataFrame, metric: str, diverged_at: float, title: str
-) -> Figure:
-    """Score of every trial at its evaluations (Dodge et al. 2020, Fig. 4).
+def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
+    """Best found score of every trial, sorted: for sweeps that are no grid.
 
     Args:
-        trials: a row per trial: ``init``, ``order``, ``dropout``, ``best_found``, ``diverged``.
-        evaluations: a row per evaluation: ``init``, ``order``, ``dropout``, ``epoch``, ``score``.
+        axes: to draw into.
+        trials: a row per trial: ``best_found``, ``diverged``.
         metric: name of the score.
-        diverged_at: the threshold, drawn as a line.
-        title: of the figure.
     """
+    ranked = trials.dropna(subset="best_found").sort_values("best_found", kind="stable").reset_index(drop=True)
+    many = len(ranked) > _MOST_MARKS
+    for diverged, colour, label in ((False, TRIAL, "trial"), (True, DIVERGED, "diverged")):
+        part = ranked[ranked["diverged"] == diverged]
+        if len(part):
+            size = 25 if len(ranked) <= 100 else 6
+            axes.scatter(part.index + 1, part["best_found"], color=colour, label=label, s=size, rasterized=many)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("trial, sorted")
+    axes.set_ylabel(f"best found {metric}")
+
+
+def validation_curves(
+    trials: pd.DataFrame, evaluations: pd.DataFrame, metric: str, diverged_at: float | None, title: str
+) -> Figure:
+    """Score of every trial at its evaluations as a figure of its own; see ``draw_validation_curves``."""
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
-    seeds = ["init", "order", "dropout"]
-    diverged = set(trials.loc[trials["diverged"], seeds].itertuples(index=False, name=None))
+    draw_validation_curves(axes, trials, evaluations, metric, diverged_at)
+    axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def draw_validation_curves(
+    axes: Axes, trials: pd.DataFrame, evaluations: pd.DataFrame, metric: str, diverged_at: float | None
+) -> None:
+    """Score of every trial at its evaluations (Dodge et al. 2020, Fig. 4), against the epoch, or the step if not known.
+
+    Args:
+        axes: to draw into.
+        trials: a row per trial: ``init``, ``order``, ``dropout``, ``best_found``, ``diverged``.
+        evaluations: a row per evaluation of these trials: ``init``, ``order``, ``dropout``, ``step``, ``epoch``,
+            ``score``.
+        metric: name of the score.
+        diverged_at: the threshold, drawn as a line; None: not known.
+    """
+    diverged = set(trials.loc[trials["diverged"], _SEEDS].itertuples(index=False, name=None))
     best = None
     if trials["best_found"].notna().any():
-        best = tuple(trials.loc[trials["best_found"].idxmax(), seeds])
+        best = tuple(trials.loc[trials["best_found"].idxmax(), _SEEDS])
+    by_epoch = evaluations["epoch"].notna().any() if len(evaluations) else True
     opacity = max(0.15, min(0.9, 20 / max(1, len(trials))))
     labelled = set()
-    for trial, curve in evaluations.groupby(seeds):
-        if trial == best:
-            style = {"color": BEST, "linewidth": 2, "zorder": 3, "label": "best trial"}
-        elif trial in diverged:
+    for trial, curve in evaluations.groupby(_SEEDS):
+        if trial in diverged:
             style = {"color": DIVERGED, "linewidth": 1, "alpha": max(opacity, 0.5), "label": "diverged"}
+        elif trial == best:
+            style = {"color": BEST, "linewidth": 2, "zorder": 3, "label": "best trial"}
         else:
             style = {"color": TRIAL, "linewidth": 1, "alpha": opacity, "label": "trial"}
         if style["label"] in labelled:
             style["label"] = None
         labelled.add(style["label"])
-        axes.plot(curve["epoch"], curve["score"], **style)
-    axes.axhline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")
-    axes.set_xlabel("epoch")
+        if len(curve) == 1:
+            style["marker"] = "o"
+        axes.plot(curve["epoch" if by_epoch else "step"], curve["score"], **style)
+    if diverged_at is not None:
+        axes.axhline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")
+    axes.set_xlabel("epoch" if by_epoch else "training step")
     axes.set_ylabel(f"validation {metric}")
-    axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
-    return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from numbers import Integral, Real
@@ -20,23 +21,27 @@ from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 from seedgrid.report.section import Section
 
-# What tells a page of ours, which may be written again, from a file of the user's.
-_GENERATOR = '<meta name="generator" content="seedgrid'
 _PIXELS_PER_INCH = 150
+_FILES = re.compile(r'href="((?:figures|tables)/[^"/]+)"')  # of an earlier page
 
 
-def check_output(folder: Path) -> None:
-    """Raise InputError unless a report can be written to ``folder``: new, empty, or an earlier report."""
+def check_output(folder: Path, title: str) -> None:
+    """Raise InputError unless a page can be written to ``folder``: new, empty, or with such a page in it.
+
+    Args:
+        folder: where the page would be written.
+        title: how the titles of such pages begin.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise InputError(f"output={folder}: a file; name a folder for the report")
+        raise InputError(f"output={folder}: a file; name a folder")
     page = folder / "index.html"
     if page.exists():
-        if _GENERATOR not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
-            raise InputError(f"output={folder}: its index.html is no report of this project; name another folder")
-    elif any(folder.iterdir()):
-        raise InputError(f"output={folder}: not empty, and no report; name another folder")
+        if f"<title>{title}" not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
+            raise InputError(f'output={folder}: its index.html is no page "{title}"; name another folder')
+    elif any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise InputError(f"output={folder}: not empty, and without such a page; name another folder")
 
 
 def write_report(
@@ -49,7 +54,7 @@ def write_report(
 ) -> Path:
     """Write ``index.html``, which needs no other file, with ``figures/`` and ``tables/`` beside it.
 
-    An earlier report in the folder is replaced file by file; figures and tables that no section has now are removed.
+    An earlier page in the folder is replaced file by file; those of its files that no section has now are removed.
 
     Args:
         sections: in the order of the page.
@@ -62,46 +67,37 @@ def write_report(
         Path of ``index.html``.
 
     Raises:
-        InputError: the folder holds something else, or cannot be written.
+        InputError: the folder cannot be written.
     """
-    check_output(folder)
+    figures, tables, views = folder / "figures", folder / "tables", []
+    files: dict[Path, bytes] = {}
+    for section in sections:
+        advance(section.title)
+        view: dict[str, object] = {"section": section}
+        if section.figure is not None:
+            drawn = files[figures / f"{section.key}.svg"] = _svg(section.figure)
+            files[figures / f"{section.key}.png"] = _png(section.figure)
+            view["figure"] = base64.b64encode(drawn).decode()
+        if section.table is not None:
+            files[tables / f"{section.key}.csv"] = section.table.to_csv(index=False).encode()
+            files[tables / f"{section.key}.tex"] = _latex(section).encode()
+            view["table"] = _html_table(section.table)
+        views.append(view)
+    page = _TEMPLATES.get_template("report.html.jinja").render(
+        title=title, notes=notes, views=views, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"
+    )
+    # The page first: by it a later run knows the folder for its own.
+    path = folder / "index.html"
+    files = {path: page.encode(), **files}
     try:
-        figures, tables = folder / "figures", folder / "tables"
-        figures.mkdir(parents=True, exist_ok=True)
-        tables.mkdir(exist_ok=True)
-        written, views = set(), []
-        for section in sections:
-            advance(section.title)
-            view = {"section": section}
-            if section.figure is not None:
-                drawn = _svg(section.figure)
-                view["figure"] = base64.b64encode(drawn).decode()
-                written |= {
-                    _write(figures / f"{section.key}.svg", drawn),
-                    _write(figures / f"{section.key}.png", _png(section.figure)),
-                }
-            if section.table is not None:
-                view["table"] = _html_table(section.table)
-                written |= {
-                    _write(tables / f"{section.key}.csv", section.table.to_csv(index=False).encode()),
-                    _write(tables / f"{section.key}.tex", _latex(section).encode()),
-                }
-            views.append(view)
-        page = _TEMPLATES.get_template("report.html.jinja").render(
-            title=title, notes=notes, views=views, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"
-        )
-        path = folder / "index.html"
-        _write(path, page.encode())
-        for old in (*figures.glob("*.svg"), *figures.glob("*.png"), *tables.glob("*.csv"), *tables.glob("*.tex")):
-            if old not in written:
-                old.unlink()
+        earlier = {folder / name for name in _FILES.findall(path.read_text())} if path.exists() else set()
+        for each, content in files.items():
+            each.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(each, lambda file, content=content: file.write(content))
+        for old in earlier - files.keys():
+            old.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"output={folder}: cannot be written ({error.strerror or error}); name another") from None
-    return path
-
-
-def _write(path: Path, content: bytes) -> Path:
-    write_whole(path, lambda file: file.write(content))
     return path
 
 

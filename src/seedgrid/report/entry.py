@@ -1,0 +1,190 @@
+"""What ``report.py`` calls with its composed config."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from glob import glob
+from pathlib import Path
+from typing import Annotated, Literal
+
+from omegaconf import DictConfig
+from pydantic import Field
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from seedgrid.errors import InputError
+from seedgrid.report.all_sections import build_sections, count_parts
+from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.page import check_output, write_report
+from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
+from seedgrid.trials.released import read_released
+from seedgrid.trials.store import Sweep, read_sweep, trial_folders
+from seedgrid.trials.tidy import check_export, export_parquet, read_csv_trials, read_exported
+
+_TITLE = "What the seeds did"
+
+
+class ReportSettings(SettingsGroup):
+    """``report.yaml``.
+
+    Attributes:
+        sweep: folder of a sweep, a pattern of folders, or a list of both.
+        source: where trials come from: ``sweep``, or a file of one of the other kinds.
+        path: that file.
+        tasks: of the released trials, those to take; None: all.
+        metric, diverged_at: of a CSV file: name of its score; threshold of divergence or None.
+        output: folder of the report; None: ``report`` in the sweep, or here for several.
+        export: Parquet file that gets all trials too, or None.
+        level: of all intervals.
+        splits: halvings of the validation examples.
+        random_seed: of everything that is drawn.
+        logger: ``wandb`` sends the report there too.
+    """
+
+    sweep: str | list[str] | None
+    source: Literal["sweep", "dodge2020", "csv", "parquet"]
+    path: str | None
+    tasks: list[str] | None
+    metric: Annotated[str, Field(min_length=1)]
+    diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None
+    output: Annotated[str, Field(min_length=1)] | None
+    export: Annotated[str, Field(min_length=1)] | None
+    level: Annotated[float, Field(gt=0, lt=1)]
+    splits: Annotated[int, Field(ge=2)]
+    random_seed: Annotated[int, Field(ge=0)]
+    logger: LoggerSettings
+
+
+def report(config: DictConfig) -> None:
+    """Read the trials, compute every section, write the page; exits with code 1 where that is not possible."""
+    try:
+        settings = read_config(config, ReportSettings)
+        sweeps = _read(settings)
+        studies, notes = _finished(sweeps)
+        output = _output(settings, sweeps)
+        check_output(output, _TITLE)
+        if settings.export is not None:
+            check_export(sweeps, Path(settings.export))
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("", total=2 * count_parts(studies))
+
+            def advance(what: str) -> None:
+                progress.update(bar, advance=1, description=what)
+
+            sections = build_sections(studies, settings.level, settings.splits, settings.random_seed, advance)
+            page = write_report(sections, output, title=f"{_TITLE}: {_title(studies)}", notes=notes, advance=advance)
+        if settings.export is not None:
+            export_parquet(sweeps, Path(settings.export))
+        if settings.logger.kind == "wandb":
+            from seedgrid.report.wandb_report import log_report
+
+            log_report(sections, sweeps, settings.logger)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    for note in notes:
+        print(note)
+    figures = sum(section.figure is not None for section in sections)
+    tables = sum(section.table is not None for section in sections)
+    print(f"  report       {page}   {figures} figures (SVG, PNG), {tables} tables (CSV, LaTeX)")
+    if settings.export is not None:
+        print(f"  trials       {settings.export}")
+
+
+def _read(settings: ReportSettings) -> list[Sweep]:
+    if settings.source == "sweep":
+        if settings.path is not None:
+            raise InputError(f"path={settings.path}: source=sweep takes sweep=FOLDER; or name the file's source")
+        return _renamed([read_sweep(folder) for folder in find_sweeps(settings.sweep)])
+    if settings.sweep is not None:
+        raise InputError(f"sweep={settings.sweep}: source={settings.source} takes path=FILE; leave one of them out")
+    if settings.path is None:
+        raise InputError(f"path has no value: source={settings.source} needs path=FILE")
+    path = Path(settings.path)
+    if not path.is_file():
+        raise InputError(f"path={path}: no such file")
+    if settings.source == "dodge2020":
+        return read_released(path, settings.tasks)
+    if settings.source == "csv":
+        return [read_csv_trials(path, settings.metric, path.stem, settings.diverged_at)]
+    return read_exported(path)
+
+
+def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
+    """Folders of sweeps that names and patterns stand for, each once.
+
+    Raises:
+        InputError: none is named, or a name or pattern finds no sweep.
+    """
+    if not wanted:
+        there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
+        hint = f"; here are {', '.join(there)}" if there else ""
+        raise InputError(f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{hint}")
+    found: dict[Path, Path] = {}
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        folder = Path(name)
+        if not folder.is_dir() and any(sign in name for sign in "*?["):
+            folders = [Path(match) for match in sorted(glob(name)) if any(trial_folders(Path(match)))]
+            if not folders:
+                raise InputError(f"sweep={name}: no sweep's folder is like that")
+        else:
+            folders = [folder]
+        for folder in folders:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def _renamed(sweeps: list[Sweep]) -> list[Sweep]:
+    """Sweeps of the same folder name are told apart by their paths."""
+    from dataclasses import replace
+
+    names = Counter(sweep.name for sweep in sweeps)
+    return [sweep if names[sweep.name] == 1 else replace(sweep, name=str(sweep.folder)) for sweep in sweeps]
+
+
+def _finished(sweeps: list[Sweep]) -> tuple[list[FinishedTrials], list[str]]:
+    """The trials to report on, and what to say of them; of several sweeps those without any are left out."""
+    studies, notes = [], []
+    for sweep in sweeps:
+        try:
+            study = finished_trials(sweep)
+        except InputError as error:
+            if len(sweeps) == 1:
+                raise
+            notes.append(str(error))
+            continue
+        studies.append(study)
+        notes.append(describe(study))
+    if not studies:
+        raise InputError("; ".join(notes))
+    return studies, notes
+
+
+def describe(study: FinishedTrials) -> str:
+    """One line: what a sweep is of, its seeds, how many of its trials count, and what became of the others."""
+    sweep, trials = study.sweep, study.trials
+    of = " of ".join(filter(None, (f"{len(trials)} finished trials", sweep.config.get("model", {}).get("name"))))
+    parts = [f"{study.name}: {of} on {sweep.task} ({sweep.metric})"]
+    if sweep.seeded:
+        seeds = f"{trials['init'].nunique()} init and {trials['order'].nunique()} order seeds"
+        if trials["dropout"].nunique() > 1:
+            seeds += f", {trials['dropout'].nunique()} dropout seeds"
+        parts.append(seeds)
+    counts = sweep.trials["status"].value_counts()
+    words = {"running": "running or interrupted", "stopped": "stopped early", "failed": "failed"}
+    for status, said in words.items():
+        if counts.get(status):
+            parts.append(f"{counts[status]} more {said}, not counted")
+    return "; ".join(parts)
+
+
+def _title(studies: list[FinishedTrials]) -> str:
+    return ", ".join(study.name for study in studies) if len(studies) <= 3 else f"{len(studies)} sweeps"
+
+
+def _output(settings: ReportSettings, sweeps: list[Sweep]) -> Path:
+    if settings.output is not None:
+        return Path(settings.output)
+    return sweeps[0].folder / "report" if settings.source == "sweep" and len(sweeps) == 1 else Path("report")

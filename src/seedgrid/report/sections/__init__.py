@@ -1,0 +1,1 @@
+"""The sections of a report: each builder takes finished trials of one or several sweeps and returns its part."""

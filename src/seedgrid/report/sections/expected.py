@@ -1,0 +1,238 @@
+"""The paper's Figure 1: the best score to expect of n trials, for three schedules of validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from seedgrid.analysis.expected import ExpectedMaxInterval, expected_max, expected_max_interval
+from seedgrid.errors import InputError
+from seedgrid.report.arrays import SEEDS, FinishedTrials
+from seedgrid.report.figures import (
+    BEST,
+    EPOCH_ENDS,
+    REFERENCE,
+    TRAINING_END,
+    count_axis,
+    panels,
+    set_title,
+    shared_legend,
+)
+from seedgrid.report.section import Section
+from seedgrid.report.sections.available import random_samples
+from seedgrid.report.wording import percent
+
+ALL, EPOCHS, END = "all evaluations", "once an epoch", "once, at the end"
+_COLOURS = {ALL: BEST, EPOCHS: EPOCH_ENDS, END: TRAINING_END}
+# An epoch's end is met by an evaluation within rounding of its fraction.
+_SAME_EPOCH = 1e-6
+# As many points as a curve over 100,000 budgets needs to look smooth.
+_MOST_POINTS = 300
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """Expected best of n trials, n = 1 ... N, of one sweep."""
+
+    study: FinishedTrials
+    by_schedule: dict[str, np.ndarray]  # each (N,)
+    plugin: np.ndarray  # (N,), the paper's estimate from all evaluations
+    interval: ExpectedMaxInterval
+
+
+def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws: int = 2000, seed: int = 0) -> Section:
+    """Expected best of n trials against n, validated once, once an epoch, and at every evaluation.
+
+    Args:
+        studies: one panel each.
+        level: of the intervals.
+        draws, seed: of the redrawn seeds behind the intervals.
+    """
+    given, missing = random_samples(studies)
+    results = []
+    for study in given:
+        schedules, said = _scores_by_schedule(study)
+        missing += said
+        result = _Expected(
+            study,
+            {name: expected_max(scores) for name, scores in schedules.items()},
+            expected_max(study.scores, "plugin"),
+            expected_max_interval(_by_shared_seed(study), level, draws, seed),
+        )
+        if not result.interval.trusted_up_to:
+            missing.append(
+                f"{study.name}: no interval: {len(study.trials)} trials are too few to say how far the estimate is off"
+            )
+        results.append(result)
+    title = "Expected best of n trials"
+    if not results:
+        return Section("figure-1", title, "", "", missing=tuple(missing))
+
+    figure, every = panels(len(results), 5.5, 3.8, per_row=2)
+    for axes, result in zip(every, results, strict=True):
+        _draw(axes, result, level)
+    shared_legend(figure, columns=3)
+    caption = (
+        "Expected validation score of the best of n trials against n, on a logarithmic scale (Dodge et al. 2020, "
+        "Figure 1), for three schedules recomputed from the same curves: validated at all evaluations, at each epoch's "
+        "end, and once at the end of training. Unbiased estimate: the mean of the best over all sets of n different "
+        "trials (Tang et al. 2020), exact, without simulation. The thin dotted line is the plug-in estimate of the "
+        "paper, which draws trials with replacement and is biased low. "
+        f"Band: {percent(level)} interval for all evaluations, from redrawn "
+        "seeds where trials share them (else from redrawn trials); it ends at the largest n at which it can be trusted "
+        "(upright mark): beyond, the estimate rests on the few best trials, and its curve goes on dashed."
+    )
+    return Section(
+        "figure-1",
+        title,
+        " ".join(_reading(result, level) for result in results),
+        caption,
+        figure,
+        pd.concat([_table(result, level) for result in results], ignore_index=True),
+        tuple(missing),
+    )
+
+
+def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Best score of each trial at the evaluations of each schedule, (trials,) each; and what to say about them."""
+    schedules = {ALL: study.scores}
+    evaluations = study.curves.shape[1]
+    if evaluations == 1:
+        return schedules, [f"{study.name}: one evaluation a trial, so there is one schedule of validation"]
+    # A trial whose evaluations lie at other steps counts with its last one up to then.
+    at_end = pd.DataFrame(study.curves).ffill(axis=1).to_numpy(copy=True)
+    # One whose loss was no number has no score at the end.
+    broken = (study.trials["status"] == "nonfinite").to_numpy()
+    at_end[broken] = study.curves[broken]
+    threshold = study.sweep.diverged_at
+    worst = study.scores.min() if threshold is None else min(threshold, study.scores.min())
+
+    def best_at(columns: list[int]) -> np.ndarray:
+        seen = np.fmax.reduce(at_end[:, columns], axis=1)
+        return np.where(np.isnan(seen), worst, seen)
+
+    said = []
+    last = evaluations - 1
+    ends = [last]
+    if np.isfinite(study.epochs).all():
+        whole = np.arange(1, int(np.floor(study.epochs[-1] + _SAME_EPOCH)) + 1)
+        at = np.searchsorted(study.epochs, whole + _SAME_EPOCH, side="right") - 1
+        ends = sorted({*at[at >= 0].tolist(), last})
+        early = [
+            f"{study.epochs[k]:.2f} for {n}"
+            for n, k in zip(whole, at, strict=True)
+            if k >= 0 and study.epochs[k] < n - _SAME_EPOCH
+        ]
+        if early:
+            said.append(
+                f"{study.name}: no evaluation at the end of some epochs; the last one before it stands in: epoch "
+                f"{', '.join(early[:5])}{', …' if len(early) > 5 else ''}"
+            )
+        if len(ends) == evaluations:
+            said.append(f"{study.name}: validated once an epoch at most, so {ALL} and {EPOCHS} are the same")
+        elif len(ends) == 1:
+            said.append(f"{study.name}: trained for one epoch at most, so {EPOCHS} and {END} are the same")
+        else:
+            schedules[EPOCHS] = best_at(ends)
+    else:
+        said.append(f"{study.name}: validation once an epoch is not available: the evaluations' epochs are not known")
+    schedules[END] = best_at([last])
+    without = int(np.isnan(at_end[:, last]).sum())
+    if without:
+        said.append(
+            f"{study.name}: {without} trials whose loss was no number have no score at the end and count as "
+            f"{worst:.4f} there"
+        )
+    return schedules, said
+
+
+def _by_shared_seed(study: FinishedTrials) -> np.ndarray:
+    """The scores by their seeds where some trials share one, else as a list of independent trials."""
+    shared = any(1 < study.trials[seed].nunique() < len(study.trials) for seed in SEEDS)
+    if study.sweep.seeded and shared:
+        try:
+            return study.grid.scores
+        except InputError:  # too many pairs of seeds to be laid out, each with next to no trials
+            pass
+    return study.scores
+
+
+def _draw(axes: Axes, result: _Expected, level: float) -> None:
+    trials = len(result.plugin)
+    points = np.unique(np.geomspace(1, trials, _MOST_POINTS).round().astype(int))
+    trusted = result.interval.trusted_up_to
+    inside, beyond = points[points <= trusted], points[points >= max(trusted, 1)]
+    if trusted:
+        axes.fill_between(
+            inside,
+            result.interval.lower[inside - 1],
+            result.interval.upper[inside - 1],
+            color=BEST,
+            alpha=0.2,
+            linewidth=0,
+            label=f"{percent(level)} interval, {ALL}",
+        )
+        if trusted == 1:  # a band needs two points
+            limits = [[result.interval.lower[0]], [result.interval.upper[0]]]
+            middle = result.by_schedule[ALL][:1]
+            axes.errorbar([1], middle, np.abs(np.array(limits) - middle), color=BEST, alpha=0.4, capsize=3)
+        axes.plot([trusted], result.by_schedule[ALL][[trusted - 1]], color=BEST, marker="|", markersize=14)
+    axes.plot(points, result.plugin[points - 1], color=REFERENCE, linewidth=1, linestyle=":", label="plug-in estimate")
+    for name, values in result.by_schedule.items():
+        if name == ALL:
+            axes.plot(inside, values[inside - 1], color=BEST, linewidth=2, label=name)
+            dashed = (0, (3, 1.5))
+            axes.plot(
+                beyond, values[beyond - 1], color=BEST, linewidth=2, linestyle=dashed, label=f"{name}, no interval"
+            )
+        else:
+            # The two often lie on each other.
+            line = "-" if name == EPOCHS else (0, (5, 2))
+            axes.plot(points, values[points - 1], color=_COLOURS[name], linestyle=line, linewidth=1.5, label=name)
+    count_axis(axes, "x", trials)
+    axes.set_xlabel("n, trials")
+    axes.set_ylabel(f"expected best {result.study.sweep.metric}")
+    set_title(axes, result.study.name, trials)
+
+
+def _table(result: _Expected, level: float) -> pd.DataFrame:
+    trials = len(result.plugin)
+    round_numbers = [step * 10**power for power in range(7) for step in (1, 2, 3, 5)]
+    n = np.array([*(number for number in round_numbers if number < trials), trials])
+    columns = {"sweep": result.study.name, "n": n, ALL: result.by_schedule[ALL][n - 1]}
+    columns[f"lower {percent(level)}"] = result.interval.lower[n - 1]
+    columns[f"upper {percent(level)}"] = result.interval.upper[n - 1]
+    for name in (EPOCHS, END):
+        columns[name] = result.by_schedule[name][n - 1] if name in result.by_schedule else np.nan
+    columns[f"plug-in, {ALL}"] = result.plugin[n - 1]
+    return pd.DataFrame(columns)
+
+
+def _reading(result: _Expected, level: float) -> str:
+    name, scores, expected = result.study.name, result.study.scores, result.by_schedule[ALL]
+    if scores.max() == scores.min():
+        return f"{name}: all {len(scores):,} trials found {scores[0]:.3f}, so running more of them promises no more."
+    trusted = result.interval.trusted_up_to
+    n = min(5, max(trusted, 2), len(scores))
+
+    def limits(k: int) -> str:
+        if k > trusted:
+            return ""
+        return f" ({percent(level)} interval {result.interval.lower[k - 1]:.3f} to {result.interval.upper[k - 1]:.3f})"
+
+    text = (
+        f"{name}: a single trial is expected to find {expected[0]:.3f}{limits(1)}, the best of {n} "
+        f"{expected[n - 1]:.3f}{limits(n)}"
+    )
+    if len(scores) > n:
+        text += f", and the best of all {len(scores):,} found {expected[-1]:.3f}"
+    if END in result.by_schedule:
+        text += (
+            f". Validating only once, at the end, would leave {result.by_schedule[END][n - 1]:.3f} to expect of the "
+            f"best of {n}"
+        )
+    return text + "."

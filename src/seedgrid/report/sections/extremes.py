@@ -1,0 +1,201 @@
+"""The paper's Table 4 and Figure 3: the best seed against the worst, with tests and densities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from seedgrid.analysis.variance import AXES, Axis, BestAgainstWorst, best_against_worst
+from seedgrid.report.arrays import FinishedTrials
+from seedgrid.report.figures import BEST, WORST, panels, set_title, shared_legend
+from seedgrid.report.section import Section
+from seedgrid.report.sections.available import grids
+from seedgrid.report.wording import p_value, percent
+
+# A density of fewer different scores says more about the kernel than about the trials.
+_LEAST_FOR_DENSITY = 5
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class _Extremes:
+    """Best and worst seed of one axis of one sweep."""
+
+    study: FinishedTrials
+    axis: Axis
+    tests: BestAgainstWorst
+
+    def seed(self, index: int) -> int:
+        return int(self.study.grid.seeds[AXES.index(self.axis)][index])
+
+    def scores(self, index: int) -> np.ndarray:
+        """Scores of the trials of one seed."""
+        scores = np.take(self.study.grid.scores, index, axis=AXES.index(self.axis))
+        return scores[np.isfinite(scores)]
+
+    @property
+    def equal(self) -> bool:
+        return self.tests.best_mean - self.tests.worst_mean < 1e-12
+
+
+def best_and_worst_seeds(
+    studies: Sequence[FinishedTrials], shuffles: int = 10_000, seed: int = 0
+) -> tuple[Section, Section]:
+    """The paper's Table 4 and Figure 3, which rest on the same choice of seeds.
+
+    Args:
+        studies: rows and panels, for each kind of seed that varies.
+        shuffles, seed: of the permutation tests.
+    """
+    given, missing = grids(studies)
+    results = []
+    for study in given:
+        scores = study.grid.scores
+        for axis, seeds in zip(AXES, scores.shape, strict=False):
+            if seeds < 2:
+                continue
+            try:
+                results.append(_Extremes(study, axis, best_against_worst(scores, axis, shuffles=shuffles, seed=seed)))
+            except ValueError as error:
+                missing.append(f"{study.name}: {axis} seeds are not compared: {error}")
+    titles = "Best against worst seed", "Scores of the best and the worst seed"
+    if not results:
+        return tuple(
+            Section(key, title, "", "", missing=tuple(missing))
+            for key, title in zip(("table-4", "figure-3"), titles, strict=True)
+        )
+    table = Section(
+        "table-4",
+        titles[0],
+        _read_tests(results),
+        "The seed with the highest and the one with the lowest mean score (Dodge et al. 2020, Table 4). Quote p "
+        f"(permutation): it compares the range of all seeds' means with that of {shuffles:,} shuffled grids, each of "
+        "which has a best and a worst seed of its own, so it allows for these two having been picked after seeing the "
+        "scores; shuffled within the other seeds, or over all trials where those do not link all rows. p (ANOVA) is "
+        "the paper's: one-way, between the trials of the two seeds as if picked beforehand, so it is too small. "
+        "Wilcoxon's signed ranks pair the two seeds' trials by the seeds that both share, and are picked likewise; "
+        "Friedman's test ranks all seeds within each of the others. p (Levene) and p (Shapiro) check what ANOVA "
+        "assumes: a small one speaks against equal spread and against normal scores.",
+        table=pd.DataFrame(list(map(_row, results))),
+        missing=tuple(missing),
+    )
+    figure, every = panels(len(results), 3.6, 3.0, per_row=2 if len(results) == 4 else 3)
+    for axes, result in zip(every, results, strict=True):
+        _draw(axes, result)
+    shared_legend(figure)
+    densities = Section(
+        "figure-3",
+        titles[1],
+        " ".join(map(_read_overlap, results)),
+        "Distribution of the best found scores of the trials of the best and of the worst seed, each picked by its "
+        "mean (Dodge et al. 2020, Figure 3). Upright marks are single trials; curves are Gaussian kernel density "
+        f"estimates (Scott's rule), drawn where there are at least {_LEAST_FOR_DENSITY} different scores. A curve is "
+        "smooth beyond the lowest and highest score, where no trial need lie.",
+        figure,
+        missing=tuple(missing),
+    )
+    return table, densities
+
+
+def _row(result: _Extremes) -> dict[str, object]:
+    tests = result.tests
+    return {
+        "sweep": result.study.name,
+        "seeds": result.axis,
+        "best": result.seed(tests.best),
+        "its mean": tests.best_mean,
+        "worst": result.seed(tests.worst),
+        "its mean ": tests.worst_mean,
+        "difference": tests.best_mean - tests.worst_mean,
+        "p (permutation)": tests.corrected.p,
+        "shuffled": {"within": f"within {_others(result)}", "all": "all trials"}[tests.corrected.scheme],
+        "p (ANOVA)": tests.anova_p,
+        "p (Wilcoxon)": tests.wilcoxon_p,
+        "pairs": tests.wilcoxon_pairs,
+        "p (Friedman)": tests.friedman_p,
+        "p (Levene)": tests.levene_p,
+        "p (Shapiro, best)": tests.shapiro_best_p,
+        "p (Shapiro, worst)": tests.shapiro_worst_p,
+    }
+
+
+def _others(result: _Extremes) -> str:
+    return " x ".join(axis for axis in AXES[: result.study.grid.scores.ndim] if axis != result.axis)
+
+
+def _read_tests(results: list[_Extremes]) -> str:
+    sentences = []
+    for study in dict.fromkeys(result.study.name for result in results):
+        parts = [_read_test(result) for result in results if result.study.name == study]
+        sentences.append(f"{study}: {'; '.join(parts)}.")
+    sentences.append(
+        "Quote the permutation p: it allows for the two seeds having been picked after seeing the scores, and the "
+        "paper's ANOVA does not."
+    )
+    return " ".join(sentences)
+
+
+def _read_test(result: _Extremes) -> str:
+    tests, axis = result.tests, result.axis
+    if result.equal:
+        return f"all {axis} seeds have the same mean, {tests.best_mean:.3f}"
+    p = tests.corrected.p
+    anova = f"; ANOVA {p_value(tests.anova_p)}" if np.isfinite(tests.anova_p) else ""
+    return (
+        f"{axis} seed {result.seed(tests.best)} has the highest mean, {tests.best_mean:.3f}, and "
+        f"{result.seed(tests.worst)} the lowest, {tests.worst_mean:.3f}, "
+        f"{'more' if p < _LEVEL else 'no more'} than chance brings (permutation {p_value(p)}{anova})"
+    )
+
+
+def _read_overlap(result: _Extremes) -> str:
+    """How often a trial of the best seed beats one of the worst."""
+    best, worst = result.scores(result.tests.best), result.scores(result.tests.worst)
+    name = f"{result.study.name}, {result.axis}"
+    if result.equal:
+        return f"{name}: no seed is better than another in its mean."
+    wins = stats.mannwhitneyu(best, worst).statistic / (best.size * worst.size)
+    return (
+        f"{name}: a random trial of seed {result.seed(result.tests.best)} beats one of seed "
+        f"{result.seed(result.tests.worst)} {percent(wins)} of the time (ties count half)."
+    )
+
+
+def _draw(axes: Axes, result: _Extremes) -> None:
+    tests = result.tests
+    groups = [
+        ("best seed", result.scores(tests.best), BEST, "-"),
+        ("worst seed", result.scores(tests.worst), WORST, "--"),
+    ]
+    densities = {}
+    together = np.concatenate([scores for _, scores, _, _ in groups])
+    margin = 0.25 * np.ptp(together) or 0.01
+    x = np.linspace(together.min() - margin, together.max() + margin, 300)
+    for label, scores, _, _ in groups:
+        if np.unique(scores).size >= _LEAST_FOR_DENSITY:
+            densities[label] = stats.gaussian_kde(scores)(x)
+    top = max((float(density.max()) for density in densities.values()), default=1.0)
+    for row, (label, scores, colour, line) in enumerate(groups):
+        if label in densities:
+            axes.plot(x, densities[label], color=colour, linestyle=line, linewidth=1.5)
+            axes.fill_between(x, densities[label], color=colour, alpha=0.15, linewidth=0)
+        height = np.full(scores.size, -((0.08 + 0.11 * row) if densities else (0.35 + 0.3 * row)) * top)
+        axes.plot(
+            scores, height, "|", color=colour, markersize=8, alpha=0.8, label=label, rasterized=scores.size > 2000
+        )
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(*((-0.27 * top, 1.08 * top) if densities else (-1, 0)))
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    ticks = [tick for tick in axes.get_yticks() if 0 <= tick <= top] if densities else []
+    axes.set_yticks(ticks)
+    axes.set_xlabel(f"best found {result.study.sweep.metric}")
+    axes.set_ylabel("density" if densities else "")
+    trials = f"{result.axis} seed {result.seed(tests.best)} ({groups[0][1].size} trials) against"
+    set_title(axes, result.study.name, more=f"{trials} {result.seed(tests.worst)} ({groups[1][1].size})")

@@ -1,0 +1,92 @@
+"""The predictions of a sweep's finished trials, read trial by trial from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from zipfile import BadZipFile
+
+import numpy as np
+
+from seedgrid.analysis.scores import MISSING, predicted_classes
+from seedgrid.errors import InputError
+from seedgrid.report.arrays import FinishedTrials
+from seedgrid.seeds import Seeds
+from seedgrid.trials.store import trial_name
+
+# Numbers of one sweep that are held at once: 2 GB at most, where they are logits.
+_MOST_HELD = 500_000_000
+
+
+def why_no_predictions(study: FinishedTrials) -> str | None:
+    """Why there are no predictions to read; None if there are."""
+    if not study.sweep.has_predictions:
+        return "its trials have no predictions beside them"
+    if not study.trials["best_step"].notna().any():
+        return "no trial has an evaluation after step 0"
+    return None
+
+
+def read_classes(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted classes of all evaluations after step 0.
+
+    Returns:
+        trials x evaluations x examples, integers, -1 for an evaluation that a trial does not have; and the labels.
+        Trials without any such evaluation, for their loss was no number before it, are left out.
+
+    Raises:
+        InputError: a file of predictions is missing or damaged, or there are too many to hold.
+    """
+    evaluations = study.sweep.evaluations
+    steps = np.unique(evaluations.loc[evaluations["step"] > 0, "step"])
+    rows = study.trials["best_step"].notna().to_numpy()
+    classes, labels = None, np.empty(0)
+    for row, (recorded, logits, labels) in enumerate(_read(study, rows)):
+        if classes is None:
+            shape = (int(rows.sum()), len(steps), len(labels))
+            _check_size(shape)
+            classes = np.full(shape, MISSING, np.int8 if logits.shape[2] <= np.iinfo(np.int8).max else np.int16)
+        after_start = recorded > 0
+        classes[row, np.searchsorted(steps, recorded[after_start])] = predicted_classes(logits[after_start])
+    return classes, labels
+
+
+def read_best_logits(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of each trial's best evaluation after step 0, the first of equals.
+
+    Returns:
+        trials x examples x classes, float32; and the labels. Trials as in :func:`read_classes`.
+
+    Raises:
+        InputError: as :func:`read_classes`.
+    """
+    rows = study.trials["best_step"].notna().to_numpy()
+    best_steps = study.trials["best_step"].to_numpy()[rows]
+    best, labels = None, np.empty(0)
+    for row, (recorded, logits, labels) in enumerate(_read(study, rows)):  # noqa: B007 labels are alike in all
+        if best is None:
+            shape = (int(rows.sum()), *logits.shape[1:])
+            _check_size(shape)
+            best = np.empty(shape, np.float32)
+        best[row] = logits[np.flatnonzero(recorded == best_steps[row])[0]]
+    return best, labels
+
+
+def _read(study: FinishedTrials, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Steps, logits and labels of the trials of these rows."""
+    for trial in study.trials.loc[rows, ["init", "order", "dropout"]].itertuples(index=False):
+        seeds = Seeds(init=int(trial.init), order=int(trial.order), dropout=int(trial.dropout))
+        try:
+            found = study.sweep.predictions(seeds)
+            steps, logits, labels = found["steps"], found["logits"], found["labels"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            path = study.sweep.folder / trial_name(seeds) / "predictions.npz"
+            reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+            raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
+        yield steps, logits, labels
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    if np.prod(shape, dtype=float) > _MOST_HELD:
+        raise InputError(
+            f"{' x '.join(f'{size:,}' for size in shape)} predictions are too many to hold; at most {_MOST_HELD:,} are"
+        )

@@ -1,0 +1,147 @@
+"""The paper's Figure 2 and Table 3: the grid of seeds, and how far trials that share a seed differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from seedgrid.analysis.variance import SharedSeedStd, seed_means, shared_seed_std
+from seedgrid.report.arrays import SEEDS, FinishedTrials
+from seedgrid.report.figures import (
+    PAGE_WIDTH,
+    draw_heat_map,
+    draw_ranked_trials,
+    heat_map_size,
+    is_grid,
+    panels,
+    set_title,
+    shared_legend,
+)
+from seedgrid.report.section import Section
+from seedgrid.report.sections.available import grids
+from seedgrid.report.wording import count, percent
+
+# Beyond, a cell is smaller than a pixel.
+_MOST_CELLS = 1_000_000
+
+
+def seed_grid(studies: Sequence[FinishedTrials]) -> Section:
+    """The paper's Figure 2: a heat map of each grid; trials that form none are drawn by rank."""
+    crossed = [_is_grid(study) for study in studies]
+    sizes = [heat_map_size(study.sweep.trials) for study, grid in zip(studies, crossed, strict=True) if grid]
+    per_row = min(2, len(studies))
+    width = min(max([size[0] for size in sizes], default=5.5), PAGE_WIDTH / per_row)
+    height = min(max([size[1] for size in sizes], default=3.6), width)
+    figure, every = panels(len(studies), width, height, per_row)
+    readings, missing = [], []
+    for axes, study, grid in zip(every, studies, crossed, strict=True):
+        trials = study.sweep.trials
+        if grid:
+            draw_heat_map(axes, trials, study.sweep.metric, (width, height))
+        else:
+            draw_ranked_trials(axes, study.trials, study.sweep.metric)
+            missing.append(f"{study.name}: no grid of init and order seeds; its trials are drawn by rank instead")
+        finished = len(study.trials)
+        set_title(axes, study.name, finished, f"{study.unfinished:,} unfinished" if grid and study.unfinished else "")
+        readings.append(_read_grid(study) if grid else _read_ranks(study))
+    shared_legend(figure, columns=6)
+    caption = (
+        "Best found validation score of each trial, rows and columns sorted by their mean, the best to the right and "
+        "below (Dodge et al. 2020, Figure 2). Grey cells were not run; trials that were stopped, still run or failed "
+        "carry their mark and the colour of their best score so far."
+    )
+    if any(study.trials["dropout"].nunique() > 1 for study in studies):
+        caption += " Trials that differ in the dropout seed alone are averaged; a cell is marked if any of them is."
+    return Section("figure-2", "Grid of seeds", " ".join(readings), caption, figure, missing=tuple(missing))
+
+
+def _is_grid(study: FinishedTrials) -> bool:
+    """Whether the trials, finished or not, form a grid that can be drawn."""
+    trials = study.sweep.trials
+    drawn = np.prod([trials[seed].nunique() for seed in SEEDS], dtype=float)
+    return study.sweep.seeded and is_grid(trials) and drawn <= _MOST_CELLS
+
+
+def _read_grid(study: FinishedTrials) -> str:
+    """Where the diverged trials are, or which seeds have the lowest means."""
+    trials, scores = study.trials, study.grid.scores
+    diverged = trials["diverged"]
+    if len(trials) == 1:
+        return _read_ranks(study)
+    if diverged.all():
+        return f"{study.name}: all {count(len(trials))} diverged."
+    if study.scores.max() == study.scores.min():
+        return f"{study.name}: all {len(trials):,} trials reached {study.scores[0]:.3f}."
+    if diverged.any():
+        parts = []
+        for axis, name in (("init", "init"), ("order", "order")):
+            by_seed = diverged.groupby(trials[axis]).mean()
+            always = by_seed.index[by_seed == 1].tolist()
+            if always:
+                which = ", ".join(map(str, always[:5])) + (", …" if len(always) > 5 else "")
+                parts.append(f"every trial of {name} seed{'s' if len(always) > 1 else ''} {which}")
+        where = f", among them {' and '.join(parts)}" if parts else ", no seed in all of its trials"
+        return f"{study.name}: {int(diverged.sum()):,} of {count(len(trials))} diverged{where}."
+    spans = []
+    for axis in ("init", "order"):
+        means = seed_means(scores, axis)
+        spans.append(f"{np.nanmin(means):.3f} to {np.nanmax(means):.3f} over {axis} seeds")
+    return f"{study.name}: none of {count(len(trials))} diverged; mean scores range from {spans[0]} and {spans[1]}."
+
+
+def _read_ranks(study: FinishedTrials) -> str:
+    scores = study.scores
+    if len(scores) == 1:
+        return f"{study.name}: one trial, which reached {scores[0]:.3f}."
+    diverged = int(study.trials["diverged"].sum())
+    return (
+        f"{study.name}: half of {count(len(scores))} lie at or above {np.median(scores):.3f}; they span "
+        f"{scores.min():.3f} to {scores.max():.3f}, and {f'{diverged:,}' if diverged else 'none'} diverged."
+    )
+
+
+def shared_seeds(studies: Sequence[FinishedTrials]) -> Section:
+    """The paper's Table 3: expected standard deviation over trials that share a seed, and over all."""
+    given, missing = grids(studies)
+    rows, readings = [], []
+    for study in given:
+        std = shared_seed_std(study.grid.scores)
+        rows.append(
+            {
+                "sweep": study.name,
+                "trials": len(study.trials),
+                "std, shared init seed": std.init,
+                "std, shared order seed": std.order,
+                **({} if std.dropout is None else {"std, shared dropout seed": std.dropout}),
+                "std, all trials": std.all,
+            }
+        )
+        readings.append(_read_shared(study.name, std))
+    title = "Standard deviation of trials that share a seed"
+    if not rows:
+        return Section("table-3", title, "", "", missing=tuple(missing))
+    caption = (
+        "Expected standard deviation (n - 1) of the best found score over trials that share an init seed, that share "
+        "an order seed, and over all (Dodge et al. 2020, Table 3): the standard deviations of the groups of trials "
+        "with one seed, averaged. Fixing a seed that matters makes the standard deviation smaller than that over "
+        "all trials."
+    )
+    table = pd.DataFrame(rows)
+    last = "std, all trials"
+    table = table[[*(name for name in table if name != last), last]]
+    return Section("table-3", title, " ".join(readings), caption, table=table, missing=tuple(missing))
+
+
+def _read_shared(name: str, std: SharedSeedStd) -> str:
+    if std.all == 0:
+        return f"{name}: scores do not vary."
+    fixed = {"init": std.init, "order": std.order, "dropout": std.dropout}
+    parts = [
+        f"{value:.3f} ({percent(abs(value / std.all - 1))} {'less' if value <= std.all else 'more'}) if they share the "
+        f"{seed} seed"
+        for seed, value in fixed.items()
+        if value is not None and np.isfinite(value)
+    ]
+    return f"{name}: trials differ by {std.all:.3f} in standard deviation, by {' and by '.join(parts)}."

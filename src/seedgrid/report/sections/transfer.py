@@ -1,0 +1,84 @@
+"""The paper's question whether an init seed that is good on one task is good on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from seedgrid.analysis.transfer import SeedRanks, seed_ranks
+from seedgrid.report.arrays import FinishedTrials
+from seedgrid.report.section import Section
+from seedgrid.report.sections.available import grids
+from seedgrid.report.wording import count, listed, p_value
+
+_LEVEL = 0.05
+
+
+def init_seeds_across_tasks(studies: Sequence[FinishedTrials], shuffles: int = 10_000, seed: int = 0) -> Section:
+    """Init seeds ranked in each sweep, and whether the sweeps agree.
+
+    Args:
+        studies: two or more grids.
+        shuffles, seed: of the permutation test of the agreement.
+    """
+    key, title = "init-seeds-across-tasks", "Init seeds across tasks"
+    given, missing = grids(studies)
+    if len(given) < 2:
+        missing.append("ranks are compared between at least two grids; name several sweeps")
+        return Section(key, title, "", "", missing=tuple(missing))
+    names = [str(number) for number in range(len(given))]
+    try:
+        ranks = seed_ranks(
+            {name: study.grid.scores for name, study in zip(names, given, strict=True)},
+            {name: study.grid.inits for name, study in zip(names, given, strict=True)},
+            shuffles=shuffles,
+            seed=seed,
+        )
+    except ValueError as error:
+        missing.append(f"the sweeps' init seeds cannot be compared: {error}")
+        return Section(key, title, "", "", missing=tuple(missing))
+    for name, study in zip(names, given, strict=True):
+        if ranks.left_out[name]:
+            missing.append(
+                f"{study.name}: {count(len(ranks.left_out[name]), 'init seed')} that another sweep lacks left out"
+            )
+    order = np.argsort(ranks.mean_rank, kind="stable")
+    columns: dict[str, object] = {"init seed": np.array(ranks.seeds)[order], "mean rank": ranks.mean_rank[order]}
+    for row, study in enumerate(given):
+        columns[f"rank, {study.name}"] = ranks.ranks[row][order]
+        columns[f"mean, {study.name}"] = ranks.means[row][order]
+    caption = (
+        "Init seeds by their mean rank; rank 1 has the highest mean score over a sweep's orders, equal means share "
+        "their average rank. After Dodge et al. (2020), who name the seeds that were best on several tasks; whether "
+        "the tasks agree is a question about all seeds, which Kendall's W answers (0: not at all, 1: the same order "
+        f"everywhere), with a p-value from {shuffles:,} shuffles of the ranks within each sweep. An init seed means "
+        "the same weights of the new layer only where that layer has the same shape: the same model's width and number "
+        "of classes."
+    )
+    return Section(key, title, _reading(ranks, given), caption, table=pd.DataFrame(columns), missing=tuple(missing))
+
+
+def _reading(ranks: SeedRanks, given: Sequence[FinishedTrials]) -> str:
+    if np.isnan(ranks.kendall_w):
+        return "Every init seed has the same mean in each sweep, so there is nothing to rank."
+    best = np.flatnonzero(ranks.mean_rank == ranks.mean_rank.min())
+    seeds = listed([str(ranks.seeds[k]) for k in best])
+    places = ", ".join(
+        f"{row[best[0]]:g} of {len(ranks.seeds)} in {study.name}" for row, study in zip(ranks.ranks, given, strict=True)
+    )
+    first = (
+        f"Init seed {seeds} has the best mean rank ({places})."
+        if len(best) == 1
+        else f"Init seeds {seeds} share the best mean rank."
+    )
+    agree = (
+        "the sweeps agree on which init seeds are good by more than chance"
+        if ranks.permutation_p < _LEVEL
+        else "that is no more agreement than chance brings, and some seed always comes first"
+    )
+    return (
+        f"{first} Over all {len(ranks.seeds)} seeds Kendall's W is {ranks.kendall_w:.2f} "
+        f"({p_value(ranks.permutation_p)}): {agree}."
+    )

@@ -1,0 +1,100 @@
+"""A report's figures, tables and numbers as a run in Weights & Biases, beside the runs of its trials."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import wandb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from seedgrid.report.section import Section
+from seedgrid.settings import LoggerSettings
+from seedgrid.trials.store import FINISHED, Sweep
+from seedgrid.trials.wandb_mode import upload_hint
+from seedgrid.trials.wandb_run import start_run
+
+
+def log_report(sections: Sequence[Section], sweeps: Sequence[Sweep], settings: LoggerSettings) -> None:
+    """Log a report as one run of job type ``report``, in the group of its (first) sweep's trials.
+
+    The run goes to W&B's servers where the user is logged in, else beside the trials' offline runs. If W&B fails, one
+    line says so: the report on disk is complete without it.
+
+    Args:
+        sections: of the report.
+        sweeps: that it is about.
+        settings: project, entity and tags, as for the trials.
+    """
+    try:
+        with _start(sweeps, settings) as run:
+            run.log(_media(sections))
+            numbers = {sweep.name: _numbers(sweep) for sweep in sweeps}
+            run.summary.update({f"{name}/{key}": value for name in numbers for key, value in numbers[name].items()})
+    except Exception as error:  # a logger is never worth a report
+        print(f"logger: {type(error).__name__}: {error}; the report on disk is complete without it", file=sys.stderr)
+        return
+    where = upload_hint(_home(sweeps[0])) if run.offline else f"W&B          {run.url}"
+    print(f"  {where}")
+
+
+def _start(sweeps: Sequence[Sweep], settings: LoggerSettings) -> Any:
+    home = _home(sweeps[0])
+    return start_run(
+        settings,
+        group=home.name if home == sweeps[0].folder else sweeps[0].name,
+        job_type="report",
+        name=f"report of {', '.join(sweep.name for sweep in sweeps)}",
+        tags=list(dict.fromkeys([*(sweep.task for sweep in sweeps if sweep.task), *settings.tags])),
+        config={"sweeps": [str(sweep.folder) for sweep in sweeps]},
+        dir=home,
+    )
+
+
+def _home(sweep: Sweep) -> Path:
+    """Folder of the run's files: the sweep's, or the current one where trials were read from one file."""
+    return sweep.folder if sweep.folder.is_dir() else Path.cwd()
+
+
+def _media(sections: Sequence[Section]) -> dict[str, Any]:
+    """Figures, tables, and one table of what they say."""
+    said = pd.DataFrame(
+        [(section.title, section.reading, "\n".join(section.missing)) for section in sections],
+        columns=["section", "reading", "not available"],
+    )
+    media: dict[str, Any] = {"readings": _table(said)}
+    for section in sections:
+        if section.figure is not None:
+            media[f"figures/{section.key}"] = wandb.Image(_picture(section.figure), caption=section.title)
+        if section.table is not None:
+            media[f"tables/{section.key}"] = _table(section.table)
+    return media
+
+
+def _numbers(sweep: Sweep) -> dict[str, float]:
+    """What the trials' own runs have in their summaries, over the finished trials."""
+    finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
+    scores = finished["best_found"].dropna()
+    numbers = {"trials": len(finished), "diverged": int(finished["diverged"].sum())}
+    if len(scores):
+        numbers |= {"best_found": float(scores.max()), "mean": float(scores.mean())}
+    if len(scores) > 1:
+        numbers["std"] = float(scores.std())
+    return numbers
+
+
+def _picture(figure: Figure) -> Image.Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return Image.open(buffer)
+
+
+def _table(table: pd.DataFrame) -> Any:
+    """Missing cells of any kind become None: W&B knows no other kind that goes with both numbers and text."""
+    rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    return wandb.Table(columns=[str(name) for name in table], data=rows, allow_mixed_types=True)

@@ -1,0 +1,137 @@
+"""What a report sends to Weights & Biases, read back from the files that an offline run leaves."""
+
+import json
+import struct
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import wandb
+from matplotlib.figure import Figure
+from PIL import Image
+from wandb.proto.wandb_internal_pb2 import Record
+
+from seedgrid.report.section import Section
+from seedgrid.report.wandb_report import log_report
+from seedgrid.settings import LoggerSettings
+
+
+def read_run(path):
+    """All records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB of (checksum, length, type) + data."""
+    content, position, parts = path.read_bytes(), 7, b""  # after W&B's own header
+    while position + 7 <= len(content):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
+        if position + 7 + length > len(content):
+            return  # not written to its end yet
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            record = Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def finished_run(path):
+    """All records, once the last is there: W&B's own process may write it after ``finish`` has returned."""
+    for _ in range(200):
+        records = list(read_run(path))
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{path} is not finished")
+
+
+def items(pairs):
+    """Nested keys as dicts."""
+    found = {}
+    for item in pairs:
+        *outer, last = item.nested_key or [item.key]
+        inner = found
+        for key in outer:
+            inner = inner.setdefault(key, {})
+        inner[last] = json.loads(item.value_json)
+    return found
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def sections():
+    figure = Figure(figsize=(4, 3))
+    figure.subplots().plot([1, 2])
+    table = pd.DataFrame({"sweep": ["a", "b"], "share": [0.25, np.nan], "seed": pd.array([3, None], dtype="Int64")})
+    return [
+        Section("both", "A figure and a table", "What it says.", "How.", figure, table),
+        Section("nothing", "Nothing", "", "", missing=("my-sweep: no grid",)),
+    ]
+
+
+@pytest.fixture
+def sweep(study_of, tmp_path):
+    folder = tmp_path / "my-sweep"
+    folder.mkdir()
+    curves = np.array([[0.5, 0.5], [0.6, 0.9], [0.6, 0.7], [0.4, 0.8]])
+    status = ["completed", "completed", "completed", "running"]
+    seeds = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    return replace(study_of(curves, seeds, name="my-sweep", status=status).sweep, folder=folder)
+
+
+def test_a_report_is_one_run_in_the_sweeps_group_with_figures_tables_and_numbers(offline, sections, sweep, capsys):
+    log_report(sections, [sweep], LoggerSettings(kind="wandb", project="mine", tags=["tag"]))
+    [path] = sweep.folder.glob("wandb/offline-run-*/run-*.wandb")
+    records = finished_run(path)
+    [run] = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    assert (run.project, run.run_group, run.job_type) == ("mine", "my-sweep", "report")
+    assert run.display_name == "report of my-sweep"
+    assert set(run.tags) == {"grammar", "tag"}
+    [history] = [items(r.history.item) for r in records if r.WhichOneof("record_type") == "history"]
+    media = path.parent / "files"
+    picture = Image.open(media / history["figures/both"]["path"])
+    assert picture.size == (600, 450)
+    table = json.loads((media / history["tables/both"]["path"]).read_text())
+    assert table["columns"] == ["sweep", "share", "seed"]
+    assert table["data"] == [["a", 0.25, 3], ["b", None, None]]
+    said = json.loads((media / history["readings"]["path"]).read_text())
+    assert said["data"] == [["A figure and a table", "What it says.", ""], ["Nothing", "", "my-sweep: no grid"]]
+    assert "figures/nothing" not in history and "tables/nothing" not in history
+
+    summary = {}
+    for record in records:
+        if record.WhichOneof("record_type") == "summary":
+            summary |= items(record.summary.update)
+    assert summary["my-sweep/trials"] == 3  # the running one does not count
+    assert summary["my-sweep/diverged"] == 1
+    assert summary["my-sweep/best_found"] == pytest.approx(0.9)
+    assert summary["my-sweep/mean"] == pytest.approx(0.7)
+    assert summary["my-sweep/std"] == pytest.approx(0.2)
+    assert any(r.WhichOneof("record_type") == "exit" and r.exit.exit_code == 0 for r in records)
+    assert f"wandb sync {sweep.folder}/wandb/offline-run-*" in capsys.readouterr().out
+
+
+def test_trials_read_from_a_file_leave_their_run_where_wandb_keeps_runs(offline, sections, sweep, tmp_path):
+    file = tmp_path / "scores.csv"
+    file.touch()
+    log_report(sections, [replace(sweep, folder=file), sweep], LoggerSettings(kind="wandb"))
+    assert len(list(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))) == 1
+
+
+def test_wandb_that_fails_costs_one_line(offline, sections, sweep, monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise wandb.errors.CommError("no route to host")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    log_report(sections, [sweep], LoggerSettings(kind="wandb"))
+    output = capsys.readouterr()
+    assert output.err == "logger: CommError: no route to host; the report on disk is complete without it\n"
