@@ -1,0 +1,142 @@
+"""What ``compare.py`` calls with its composed config: reads two sweeps, prints the answer, writes the page."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from omegaconf import DictConfig
+from pydantic import Field
+from rich.console import Console
+
+from seedgrid.errors import InputError
+from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.comparison import build_sections, cautions, compare_trials
+from seedgrid.report.page import cell, check_output, write_report
+from seedgrid.report.section import Section
+from seedgrid.report.wording import count
+from seedgrid.settings import SettingsGroup, read_config
+from seedgrid.trials.store import Sweep, read_sweep
+
+# Starts the title of every page of this command, by which it knows its own.
+_TITLE = "Method or seed:"
+
+
+class CompareSettings(SettingsGroup):
+    """``compare.yaml``.
+
+    Attributes:
+        a, b: folders of two sweeps of one task.
+        paired: True: by seed pair; False: all trials; None: paired where at least half of the trials allow it.
+        level: of all intervals.
+        power: of the test, for the number of seed pairs needed.
+        max_budget: largest budget of the expected best; 0 leaves it out.
+        draws, random_seed: of its intervals.
+        output: folder of the page; None: one in the folder of a, named after b.
+    """
+
+    a: Annotated[str, Field(min_length=1)]
+    b: Annotated[str, Field(min_length=1)]
+    paired: bool | None
+    level: Annotated[float, Field(gt=0, lt=1)]
+    power: Annotated[float, Field(gt=0, lt=1)]
+    max_budget: Annotated[int, Field(ge=0)]
+    draws: Annotated[int, Field(ge=2)]
+    random_seed: Annotated[int, Field(ge=0)]
+    output: Annotated[str, Field(min_length=1)] | None
+
+
+def compare(config: DictConfig) -> None:
+    """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
+    try:
+        settings = read_config(config, CompareSettings)
+        risk = round(1 - settings.level, 12)
+        if settings.power <= risk:
+            raise InputError(f"power={settings.power}: give more than 1 - level, {risk:g}")
+        a, b = _read(Path(settings.a), Path(settings.b))
+        output = Path(settings.output or a.sweep.folder / f"compare-{b.sweep.folder.resolve().name}")
+        check_output(output, _TITLE)
+        with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
+            compared = compare_trials(
+                a,
+                b,
+                paired=settings.paired,
+                max_budget=settings.max_budget,
+                level=settings.level,
+                draws=settings.draws,
+                seed=settings.random_seed,
+            )
+            sections = build_sections(compared, settings.power)
+            notes = [_describe(a), _describe(b), *cautions(compared)]
+            page = write_report(sections, output, title=f"{_TITLE} {a.name} against {b.name}", notes=notes)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(in_terminal(sections, notes))
+    print(f"\n  page   {page}")
+
+
+def in_terminal(sections: list[Section], notes: list[str]) -> str:
+    """Notes, readings and short tables, as text."""
+    parts = [_wrapped(note) for note in notes]
+    for section in sections:
+        parts += ["", section.title.upper()]
+        parts += [_wrapped(text) for text in (section.reading, *section.missing) if text]
+        # One row a trial count is for the page.
+        if section.table is not None and section.key != "expected-best":
+            parts += ["", _aligned(section.table)]
+    return "\n".join(parts)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    """A table as text, words left and numbers right."""
+    columns = []
+    for name in table:
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        written = [str(name), *table[name].map(cell)]
+        width = max(map(len, written))
+        columns.append([text.rjust(width) if numeric else text.ljust(width) for text in written])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+
+
+def _read(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedTrials]:
+    """Both sweeps' finished trials; refuses two that cannot be compared."""
+    if folder_a.resolve() == folder_b.resolve():
+        raise InputError(f"a={folder_a}, b={folder_b}: the same folder; name two sweeps")
+    a, b = (finished_trials(_sweep(key, folder)) for key, folder in (("a", folder_a), ("b", folder_b)))
+    for what, of_a, of_b in (
+        ("task", a.sweep.task, b.sweep.task),
+        ("metric", a.sweep.metric, b.sweep.metric),
+        ("validation examples", _validation(a.sweep), _validation(b.sweep)),
+    ):
+        if of_a != of_b:
+            raise InputError(
+                f"a={folder_a}, b={folder_b}: different {what}, {of_a} and {of_b}; compare sweeps of one task on the"
+                " same validation examples"
+            )
+    if a.name == b.name:
+        a, b = (replace(each, sweep=replace(each.sweep, name=str(each.sweep.folder))) for each in (a, b))
+    return a, b
+
+
+def _sweep(key: str, folder: Path) -> Sweep:
+    if not folder.is_dir():
+        raise InputError(f"{key}={folder}: no such folder; run a sweep first, or name another one")
+    return read_sweep(folder)
+
+
+def _validation(sweep: Sweep) -> str:
+    return f"{sweep.validation_examples} ({sweep.validation_digest})"
+
+
+def _describe(study: FinishedTrials) -> str:
+    sweep = study.sweep
+    text = f"{study.name}: {count(len(study.trials), 'finished trial')} on {sweep.task} ({sweep.metric})"
+    return f"{text}; {study.unfinished} more are not finished and do not count" if study.unfinished else text

@@ -1,0 +1,249 @@
+"""What ``plan.py`` calls with its composed config: the best use of a budget, in plain text."""
+
+from __future__ import annotations
+
+import math
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+from pydantic import Field
+from rich.console import Console
+
+from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
+from seedgrid.errors import InputError
+from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.wording import count, hours, percent
+from seedgrid.settings import Count, SettingsGroup, read_config
+from seedgrid.trials.store import read_sweep
+
+_RULE = (
+    "No sweep is given, so this is a rule of thumb, after the trends in Dodge et al. (2020, Figures 6 and 7): start "
+    "many more trials than you finish, stop all after 20 to 30 % of training, continue about half as many as the "
+    "budget would train in full. It fits three of the paper's four tasks and says nothing about yours; with "
+    "sweep=FOLDER the plan is made from your own trials."
+)
+
+
+class PlanSettings(SettingsGroup):
+    """``plan.yaml``.
+
+    Attributes:
+        sweep: folder of the sweep to plan from; None: a rule of thumb.
+        budget: in full trainings.
+        max_start: most trials to start, with a sweep.
+        splits: halvings of the sweep's trials for the honest value; 0 for none.
+        random_seed: draws them.
+        evaluations: of a full training, for the rule of thumb.
+    """
+
+    sweep: Annotated[str, Field(min_length=1)] | None
+    budget: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    max_start: Count
+    splits: Annotated[int, Field(ge=0)]
+    random_seed: Annotated[int, Field(ge=0)]
+    evaluations: Count
+
+
+def plan(config: DictConfig) -> None:
+    """Print the best plan for a budget, and those around it; exits with code 1 where there is none."""
+    try:
+        settings = read_config(config, PlanSettings)
+        if settings.sweep is None:
+            budgets = budgets_around(settings.budget)
+            plans = [rule_of_thumb(budget, settings.evaluations) for budget in budgets]
+            print(describe_rule(plans[budgets.index(settings.budget)], plans))
+            return
+        study = finished_trials(read_sweep(settings.sweep))
+        budgets = budgets_around(settings.budget, _most(study, settings.budget, settings.max_start))
+        with Console(stderr=True).status(f"valuing the plans of {len(budgets)} budgets on {len(study.scores)} trials"):
+            plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
+        print(describe_plan(plans[budgets.index(settings.budget)], plans, study, settings.max_start, settings.splits))
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def budgets_around(budget: float, most: float = float("inf")) -> list[float]:
+    """A budget, its half and double, and those up to two full trainings off, from 1 to ``most``; ascending."""
+    around = {budget, budget // 2, 2 * budget, *(budget + away for away in (-2, -1, 1, 2))}
+    return sorted(float(amount) for amount in around if 1 <= amount <= most)
+
+
+def _most(study: FinishedTrials, budget: float, max_start: int) -> int:
+    """The largest budget that the trials can answer for; refuses what they cannot."""
+    folder, trials = study.sweep.folder, len(study.scores)
+    if study.selected:
+        stopped = int((study.sweep.trials["status"] == "stopped").sum())
+        raise InputError(
+            f"sweep={folder}: {count(stopped)} stopped early for low scores, so the finished ones are no random sample"
+            " to plan from; give a sweep whose trials all ran in full"
+        )
+    most = min(trials, max_start)
+    if budget > most:
+        limit = f"has {trials} finished trials" if trials <= max_start else f"may start {max_start} (max_start)"
+        raise InputError(f"budget={budget:g}: {folder} {limit}; give 1 to {most} full trainings, or leave out sweep")
+    return most
+
+
+def describe_rule(best: Plan, plans: Sequence[Plan]) -> str:
+    """The rule of thumb's plan for a budget, and for those around it."""
+    return "\n".join(
+        [
+            textwrap.fill(_RULE, 100),
+            "",
+            f"A budget of {_amount(best.budget)}:",
+            "",
+            *_assignment(best, f"{_share(best)} of training"),
+            "",
+            *_command(best, best.stop_at / best.evaluations),
+            "",
+            "Budgets around it",
+            _aligned(_table(plans)),
+        ]
+    )
+
+
+def describe_plan(best: Plan, plans: Sequence[Plan], study: FinishedTrials, max_start: int, splits: int) -> str:
+    """The best plan for a budget from a sweep's trials, what it should reach, and the budgets around it."""
+    metric = study.sweep.metric
+    trials = len(study.scores)
+    seconds = seconds_a_trial(study)
+    header = f"{study.sweep.folder}: {trials} finished trials of {best.evaluations} evaluations, {metric}"
+    if study.unfinished:
+        header += f"; {study.unfinished} more are not finished and do not count"
+    budget = f"A budget of {_amount(best.budget)}"
+    if seconds is not None:
+        budget += f", {hours(best.budget * seconds)} one after the other ({hours(seconds)} each)"
+    epoch = study.epochs[best.stop_at - 1]
+    share = best.stop_at / best.evaluations
+    where = f"{_share(best)} of training"
+    if not np.isnan(epoch):
+        share = epoch / study.epochs[-1]
+        where += f", epoch {epoch:.2f}"
+    reach = [
+        ("this plan", best.expected, "on the trials that it was chosen on: too hopeful"),
+        (
+            "such a plan",
+            best.honest,
+            f"chosen on half of the trials, valued on the other half; mean of {splits} splits",
+        ),
+        (f"{int(best.budget)} full trainings", best.full_training, "nothing stopped early"),
+    ]
+    width = max(len(name) for name, *_ in reach)
+    return "\n".join(
+        [
+            header,
+            "",
+            f"{budget}:",
+            "",
+            *_assignment(best, where),
+            "",
+            f"Expected best {metric}",
+            *(f"  {name:{width}}  {value:.4f}  {why}" for name, value, why in reach if value is not None),
+            "",
+            *(textwrap.fill(remark, 100) + "\n" for remark in _remarks(best, trials, max_start, splits)),
+            *_command(best, share),
+            "",
+            f"Budgets around it, expected best {metric}" + (" (such a plan: as above)" if best.honest else ""),
+            _aligned(_table(plans, seconds)),
+        ]
+    )
+
+
+def seconds_a_trial(study: FinishedTrials) -> float | None:
+    """Mean seconds of a trial that ran to its end; None where that is not known."""
+    seconds = study.trials.loc[study.trials["status"] == "completed", "seconds"].mean()
+    return None if np.isnan(seconds) else float(seconds)
+
+
+def _assignment(plan: Plan, where: str) -> list[str]:
+    if plan.keep == plan.start:
+        return [f"  train {count(plan.start)} in full", *_unspent(plan)]
+    return [
+        f"  start    {count(plan.start)}",
+        f"  stop at  evaluation {plan.stop_at} of {plan.evaluations} ({where})",
+        f"  keep     the best {plan.keep} so far, to the end",
+        *_unspent(plan),
+    ]
+
+
+def _command(plan: Plan, share: float) -> list[str]:
+    """The command that carries a plan out; ``share`` of training is done at the evaluation where trials stop."""
+    command = f"  python train.py -m ... seed=paired seed.init='range(0,{plan.start})'"
+    if plan.keep < plan.start:
+        # The sweeper stops at the first evaluation from there on: rounded down, it cannot be the next one.
+        stop_at = math.floor(share * 10_000) / 10_000
+        command += (
+            f" \\\n      hydra/sweeper=start_many hydra.sweeper.start={plan.start} hydra.sweeper.stop_at={stop_at:g}"
+            f" hydra.sweeper.keep={plan.keep}"
+        )
+    return ["To do it, with your task, model, recipe and a new sweep folder in place of the dots:", "", command]
+
+
+def _unspent(plan: Plan) -> list[str]:
+    return [] if plan.cost == plan.budget else [f"  costs    {plan.cost:.2f}; nothing of the kind spends more of it"]
+
+
+def _remarks(best: Plan, trials: int, max_start: int, splits: int) -> list[str]:
+    """What a reader must know before trusting the plan."""
+    remarks = []
+    if best.keep == best.start:
+        remarks.append("On these trials no early stopping beats full training at this budget.")
+    elif best.honest is not None and best.honest <= best.full_training:
+        remarks.append(
+            "On trials that did not choose it such a plan does no better than full training, so these trials do not"
+            f" show that stopping early pays. (The halves have {trials // 2} trials: this value errs low.)"
+        )
+    if best.honest is None and splits:
+        remarks.append(
+            f"No honest value: halves of {trials // 2} trials are too few for this budget. Take the plan's for a"
+            " ceiling."
+        )
+    if best.start == trials:
+        remarks.append(
+            f"The plan starts all {trials} trials that the sweep has, the most it can value: a larger sweep might show"
+            " a better one."
+        )
+    elif best.start == max_start:
+        remarks.append(f"The plan starts as many trials as max_start={max_start} allows; more might be better.")
+    return remarks
+
+
+def _table(plans: Sequence[Plan], seconds: float | None = None) -> pd.DataFrame:
+    """A row per budget, as text; columns that are empty everywhere are left out."""
+    rows = []
+    for each in plans:
+        rows.append(
+            {
+                "budget": f"{each.budget:g}",
+                "start": str(each.start),
+                "stop at": f"{each.stop_at} of {each.evaluations}",
+                "keep": str(each.keep),
+                "cost": f"{each.cost:.4g}",
+                "time": None if seconds is None else hours(each.cost * seconds),
+                "this plan": _score(each.expected),
+                "such a plan": _score(each.honest),
+                "full training": _score(each.full_training),
+            }
+        )
+    return pd.DataFrame(rows).dropna(axis="columns", how="all").fillna("-")
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, col_space={name: len(name) + 2 for name in table})
+
+
+def _score(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
+
+
+def _share(plan: Plan) -> str:
+    return percent(plan.stop_at / plan.evaluations)
+
+
+def _amount(budget: float) -> str:
+    return count(int(budget), "full training") if budget == int(budget) else f"{budget:g} full trainings"

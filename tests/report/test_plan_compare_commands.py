@@ -1,0 +1,134 @@
+"""``plan.py`` and ``compare.py`` on records as trials write them: what they print and write, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seedgrid.report.comparing import compare
+from seedgrid.report.planning import plan
+
+
+@pytest.fixture(scope="module")
+def sweeps(write_sweep, tmp_path_factory):
+    """Two sweeps of one task: ``slow``, and ``fast`` with another learning rate and better scores."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_sweep(folder / "slow", mean=0.75)
+    write_sweep(folder / "fast", mean=0.90, seed=1, learning_rate=1e-3)
+    return folder
+
+
+# ------------------------------------------------------------------------------------------------------------- compare
+
+
+def test_compare_answers_in_the_terminal_and_on_a_page_beside_the_first_sweep(run_script, sweeps, tmp_path):
+    before = {path: path.read_bytes() for path in sweeps.glob("*/init=*/*")}
+    done = run_script("compare.py", f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}", "draws=50", cwd=tmp_path)
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    text = " ".join(done.stdout.split())
+    assert "More than the seeds explain: fast scores higher than slow" in text
+    assert "Paired by seeds: 25 pairs" in text
+    assert "differ in 1 setting that can change a trial's numbers: recipe.learning_rate." in text
+    page = sweeps / "fast" / "compare-slow" / "index.html"
+    assert str(page) in done.stdout
+    assert "More than the seeds explain" in page.read_text()
+    assert {path.name for path in page.parent.glob("*/*.png")} == {"scores.png", "expected-best.png"}
+    assert {path: path.read_bytes() for path in sweeps.glob("*/init=*/*")} == before
+
+
+def test_a_page_is_written_again_but_nothing_else_is(entry, sweeps, tmp_path, capsys):
+    words = f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}", "max_budget=0"
+    page = tmp_path / "page" / "index.html"
+    for _ in range(2):
+        compare(entry("compare", *words, f"output={page.parent}"))
+    capsys.readouterr()
+    # A page of report.py has the same generator and another title.
+    page.write_text(page.read_text().replace("<title>Method or seed:", "<title>What the seeds did:"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    for output in (page.parent, tmp_path / "other"):
+        with pytest.raises(SystemExit, match=rf"^error: output={output}: .*name another folder$"):
+            compare(entry("compare", *words, f"output={output}"))
+    assert "What the seeds did:" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"task": "cola"}, r"different task, grammar and cola; compare sweeps of one task"),
+        ({"metric": "mcc"}, r"different metric, accuracy and mcc"),
+        ({"identity": {"data.validation": "feed"}}, r"different validation examples, 40 \(c0ffee\) and 40 \(feed\)"),
+        ({"inits": 1, "orders": 1}, r"b=\S+: 1 finished trial; a comparison needs at least 2"),
+        ({"status": {(0, 0): "stopped"}}, r"b=\S+: 1 trial stopped early for low scores"),
+        ({"status": {cell: "running" for cell in np.ndindex(2, 2)}}, r"no finished trial with a score"),
+    ],
+)
+def test_sweeps_that_cannot_be_compared_are_refused_in_one_line(entry, write_sweep, sweeps, tmp_path, other, reason):
+    folder = write_sweep(tmp_path / "other", **({"inits": 2, "orders": 2} | other))
+    with pytest.raises(SystemExit, match=rf"^error: [^\n]*{reason}[^\n]*$"):
+        compare(entry("compare", f"a={sweeps / 'fast'}", f"b={folder}"))
+    assert not (sweeps / "fast" / "compare-other").exists()
+
+
+def test_wrong_settings_of_compare_are_named(entry, sweeps):
+    a, b = f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}"
+    for words, reason in (
+        ((a,), "b has no value: give one"),
+        ((a, f"b={sweeps / 'fast' / '..' / 'fast'}"), "the same folder; name two sweeps"),
+        ((a, "b=/no/where"), "b=/no/where: no such folder"),
+        ((a, b, "level=95"), "level=95: input should be less than 1"),
+        ((a, b, "level=0.9", "power=0.1"), r"power=0.1: give more than 1 - level, 0.1"),
+        ((a, b, "paired=maybe"), "paired=maybe: input should be a valid boolean"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^error: [^\n]*{reason}[^\n]*$"):
+            compare(entry("compare", *words))
+
+
+def test_compare_says_what_it_has_to_be_read_with(entry, write_sweep, tmp_path, capsys):
+    first = write_sweep(tmp_path / "x" / "same", inits=3, orders=3)
+    running = {(0, 0): "running", (1, 1): "failed"}
+    second = write_sweep(tmp_path / "y" / "same", inits=3, orders=3, seed=1, status=running)
+    compare(entry("compare", f"a={first}", f"b={second}", "max_budget=0"))
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"{second}: 7 finished trials on grammar (accuracy); 2 more are not finished and do not count" in text
+    assert f"{first} and {second} are two sweeps of one method" in text
+    assert f"left out for want of a partner: 2 of {first}." in text
+
+
+# ---------------------------------------------------------------------------------------------------------------- plan
+
+
+def test_plan_prints_the_use_of_a_budget_from_a_sweeps_trials(run_script, sweeps, tmp_path):
+    done = run_script("plan.py", f"sweep={sweeps / 'slow'}", "budget=4", cwd=tmp_path)
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    assert f"{sweeps / 'slow'}: 25 finished trials of 3 evaluations, accuracy" in done.stdout
+    assert "A budget of 4 full trainings, 8 min one after the other" in done.stdout
+    assert "hydra/sweeper=start_many" in done.stdout
+
+
+def test_plan_without_a_sweep_gives_the_rule_of_thumb(entry, capsys):
+    plan(entry("plan", "budget=10", "evaluations=20"))
+    printed = capsys.readouterr().out
+    assert "rule of thumb" in printed and "start    25 trials" in printed and "evaluation 5 of 20 (25 %" in printed
+
+
+def test_what_plan_cannot_answer_is_refused_in_one_line(entry, write_sweep, sweeps, tmp_path):
+    slow = f"sweep={sweeps / 'slow'}"
+    stopped = write_sweep(tmp_path / "stopped", inits=2, orders=3, status={(0, 0): "stopped"})
+    for words, reason in (
+        ((slow, "budget=26"), "budget=26: .* has 25 finished trials; give 1 to 25 full trainings"),
+        ((slow, "budget=9", "max_start=8"), r"budget=9: .* may start 8 \(max_start\); give 1 to 8"),
+        (("budget=0.5",), "budget=0.5: input should be greater than or equal to 1"),
+        ((f"sweep={stopped}", "budget=2"), "1 trial stopped early for low scores"),
+        (("sweep=/no/where",), "sweep=/no/where: no such folder"),
+        (("max_start=0",), "max_start=0: input should be greater than or equal to 1"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^error: [^\n]*{reason}[^\n]*$"):
+            plan(entry("plan", *words))
+
+
+def test_plan_counts_the_finished_trials_of_a_sweep_that_runs(entry, write_sweep, tmp_path, capsys):
+    running = {(0, 0): "running", (3, 2): "failed"}
+    folder = write_sweep(tmp_path / "runs", inits=4, orders=3, status=running)
+    plan(entry("plan", f"sweep={folder}", "budget=3"))
+    assert "10 finished trials of 3 evaluations, accuracy; 2 more are not finished" in capsys.readouterr().out
