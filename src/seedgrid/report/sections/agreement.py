@@ -77,7 +77,7 @@ def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
     return Section(
         key="agreement",
         title="Do trials agree on single examples, and what are they worth together",
-        reading=" ".join(readings),
+        reading="\n".join(readings),
         caption=caption if found else "",
         figure=_draw(found) if any(groups[_ALL][0] > 1 for _, groups in found) else None,
         table=pd.DataFrame(rows) if rows else None,

@@ -120,7 +120,7 @@ def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | Non
     return Section(
         key="cost",
         title="What the trials cost, and what early stopping would have saved",
-        reading=" ".join(readings),
+        reading="\n".join(readings),
         caption=caption if rows else "",
         figure=_draw(drawn) if drawn else None,
         table=pd.DataFrame(rows).astype(whole) if rows else None,

@@ -38,7 +38,7 @@ def curves(studies: Sequence[FinishedTrials]) -> Section:
         "After Dodge et al. 2020, Figure 4."
     )
     return Section(
-        "figure-4", "Validation curves", " ".join(map(_read_curves, studies)), caption, figure, missing=tuple(missing)
+        "figure-4", "Validation curves", "\n".join(map(_read_curves, studies)), caption, figure, missing=tuple(missing)
     )
 
 
@@ -119,7 +119,7 @@ def evaluation_correlation(studies: Sequence[FinishedTrials]) -> Section:
         "Where an early evaluation correlates with the last one, trials can be told apart early. Scores themselves "
         "are ranked, not the best so far. Grey: not defined, as the scores do not differ."
     )
-    reading = " ".join(_read_correlation(study, correlation) for study, correlation in results)
+    reading = "\n".join(_read_correlation(study, correlation) for study, correlation in results)
     return Section("figure-5", title, reading, caption, figure, missing=tuple(missing))
 
 

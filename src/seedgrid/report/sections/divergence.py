@@ -73,7 +73,7 @@ def divergence_by_seed(studies: Sequence[FinishedTrials], level: float = 0.95, s
     return Section(
         key="divergence-by-seed",
         title="Which seeds diverge",
-        reading=" ".join(readings),
+        reading="\n".join(readings),
         caption=(
             f"Share of each seed's trials that diverged, with Wilson's {percent(level)} intervals, the seeds sorted by "
             "it; the dashed line is the share of all trials. The intervals take trials for independent; trials that "

@@ -89,7 +89,7 @@ def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws:
     return Section(
         "figure-1",
         title,
-        " ".join(_reading(result, level) for result in results),
+        "\n".join(_reading(result, level) for result in results),
         caption,
         figure,
         pd.concat([_table(result, level) for result in results], ignore_index=True),

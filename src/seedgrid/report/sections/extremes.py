@@ -92,7 +92,7 @@ def best_and_worst_seeds(
     densities = Section(
         "figure-3",
         titles[1],
-        " ".join(map(_read_overlap, results)),
+        "\n".join(map(_read_overlap, results)),
         "Distribution of the best found scores of the trials of the best and of the worst seed, each picked by its "
         "mean (Dodge et al. 2020, Figure 3). Upright marks are single trials; curves are Gaussian kernel density "
         f"estimates (Scott's rule), drawn where there are at least {_LEAST_FOR_DENSITY} different scores. A curve is "
@@ -138,7 +138,7 @@ def _read_tests(results: list[_Extremes]) -> str:
         "Quote the permutation p: it allows for the two seeds having been picked after seeing the scores, and the "
         "paper's ANOVA does not."
     )
-    return " ".join(sentences)
+    return "\n".join(sentences)
 
 
 def _read_test(result: _Extremes) -> str:

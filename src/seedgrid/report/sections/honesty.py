@@ -79,7 +79,7 @@ def honest_best_found(
     return Section(
         key="honest-best",
         title="How much of picking the best trial is real",
-        reading=" ".join(readings),
+        reading="\n".join(readings),
         caption=caption if found else "",
         figure=_draw(found) if found else None,
         table=pd.DataFrame(rows) if rows else None,

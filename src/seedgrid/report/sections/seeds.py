@@ -54,7 +54,7 @@ def seed_grid(studies: Sequence[FinishedTrials]) -> Section:
     )
     if any(study.trials["dropout"].nunique() > 1 for study in studies):
         caption += " Trials that differ in the dropout seed alone are averaged; a cell is marked if any of them is."
-    return Section("figure-2", "Grid of seeds", " ".join(readings), caption, figure, missing=tuple(missing))
+    return Section("figure-2", "Grid of seeds", "\n".join(readings), caption, figure, missing=tuple(missing))
 
 
 def _is_grid(study: FinishedTrials) -> bool:
@@ -131,7 +131,7 @@ def shared_seeds(studies: Sequence[FinishedTrials]) -> Section:
     table = pd.DataFrame(rows)
     last = "std, all trials"
     table = table[[*(name for name in table if name != last), last]]
-    return Section("table-3", title, " ".join(readings), caption, table=table, missing=tuple(missing))
+    return Section("table-3", title, "\n".join(readings), caption, table=table, missing=tuple(missing))
 
 
 def _read_shared(name: str, std: SharedSeedStd) -> str:

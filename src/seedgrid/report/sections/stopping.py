@@ -113,7 +113,7 @@ def early_stopping(
         Section(
             keys[0],
             titles[0],
-            " ".join(map(_read_plan, results)),
+            "\n".join(map(_read_plan, results)),
             f"For each budget, in full trainings, the plan with the highest expected score (Figure 6). {rules} Where "
             "the plan keeps all that it starts, or stops at 100 %, it is full training.",
             _draw(results, (("trials", _draw_counts), ("share", _draw_share))),
@@ -123,7 +123,7 @@ def early_stopping(
         Section(
             keys[1],
             titles[1],
-            " ".join(map(_read_gain, results)),
+            "\n".join(map(_read_gain, results)),
             "Expected score of the best plan against fully training as many trials as the budget pays for, and the "
             f"share of full training's error (1 - score) that it removes (Figure 7). {rules} The plan chosen among "
             "thousands on the same trials promises too much; the honest value is that of a plan chosen on one half of "

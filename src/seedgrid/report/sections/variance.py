@@ -60,7 +60,7 @@ def variance_shares(studies: Sequence[FinishedTrials], level: float = 0.95, seed
     return Section(
         key="variance-shares",
         title=_TITLE,
-        reading=" ".join(readings),
+        reading="\n".join(readings),
         caption=caption if found else "",
         figure=_draw(found) if found else None,
         table=pd.DataFrame(rows).astype({"seeds": "Int64"}) if rows else None,
