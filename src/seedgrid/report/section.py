@@ -15,8 +15,8 @@ class Section:
     Attributes:
         key: stem of its files' names: ``figures/<key>.svg``, ``tables/<key>.csv``.
         title: heading.
-        reading: what these data say, in a sentence or two for each sweep, each on a line of its own, with their numbers;
-            plain text.
+        reading: what these data say, with their numbers, in plain text: a sentence or two for each sweep, on a line of
+            its own.
         caption: what is drawn or listed, how it was computed, from how many trials, after which paper; plain text.
         figure: or None.
         table: rows and columns as they are printed, numbers as numbers; the index is not printed. Or None.
