@@ -6,7 +6,7 @@
 Trials are started, stopped after a quarter of training, ranked, and some are continued. The rules, all of equal cost:
 
 - ``trial``: the paper's. Ranked by their own partial score.
-- ``seeds``: ranked by ``predict_pairs``, with the persistence of the residual known. Where
+- ``seeds``: ranked by ``seedgrid.analysis.prediction.predict_pairs``, with the persistence of the residual known. Where
   seeds' effects last, as it assumes, that is its best case.
 - ``extend``: a third of the trials is not started with the others, but afterwards: the pairs that
   ``promising_pairs`` names. Then all are ranked by their own partial score.
@@ -35,9 +35,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from pair_prediction import predict_pairs, promising_pairs
 from scipy import stats
 
+from seedgrid.analysis.prediction import predict_pairs, promising_pairs
 from seedgrid.analysis.variance import grid_mean
 from seedgrid.trials.store import read_sweep
 

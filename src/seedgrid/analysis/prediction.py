@@ -1,4 +1,4 @@
-"""Scores of seed pairs that were not started, predicted from those that were: tried by ``rank_by_seeds.py``."""
+"""What a pair of seeds promises: scores of pairs that were not started, predicted from those that were."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def predict_pairs(partial: ArrayLike, persistence: float = 1.0) -> NDArray[np.fl
     - a pair not started is expected to reach mean + init effect + order effect;
     - a started one the same, plus ``persistence`` times what its own score lies above that. With the default of 1 that
       is its own score, and ranking started pairs by it is the paper's rule. No single rung can tell the persistence,
-      and ranking with a smaller value that is the right one gained nothing in ``rank_by_seeds.py``.
+      and ranking with a smaller value that is the right one gained nothing in ``benchmarks/rank_by_seeds.py``.
 
     Effects are best linear unbiased predictions (Henderson's mixed model equations: Henderson 1975; Searle, Casella and
     McCulloch 1992, chapter 7), shrunken towards 0 the more, the smaller the seeds' share of the variance and the
     fewer the trials of the seed. The rungs that this is for have too few trials to estimate the shares by: estimates
     are often 0, and where trials are no more than seeds there are none. So the prediction is the average over all
     shares, each weighted by its restricted likelihood: the posterior mean with normal effects and flat priors for the
-    mean, the logarithm of the total variance, and the shares (Harville 1974). In ``rank_by_seeds.py``, with
+    mean, the logarithm of the total variance, and the shares (Harville 1974). In ``benchmarks/rank_by_seeds.py``, with
     a fifth of the variance each from init and order that last, starting what it names gained 0.19 standard deviations
     on 10 x 10 grids and 0.23 on 25 x 25; with estimated variances it was 0.11 and 0.01.
 
