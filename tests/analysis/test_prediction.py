@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.linalg import null_space
 from scipy.special import logsumexp
 
-# Benchmarks are scripts, no package.
-_MODULE = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "pair_prediction.py"))
-predict_pairs, promising_pairs = _MODULE["predict_pairs"], _MODULE["promising_pairs"]
+from seedgrid.analysis.prediction import predict_pairs, promising_pairs
 
 ALL = np.ones((5, 6), dtype=bool)
 LATIN = np.array([[(column - row) % 6 in (0, 1, 3) for column in range(6)] for row in range(6)])
