@@ -1,4 +1,4 @@
-"""What Hydra loads of this project: the sweeper ``grid``, and the resolver that counts a machine's workers."""
+"""What Hydra loads of this project: the sweepers ``grid`` and ``start_many``, and what counts a machine's workers."""
 
 # No postponed annotations: Hydra executes plugins before they are in sys.modules, where dataclasses would look them up.
 from collections.abc import Sequence
@@ -38,8 +38,24 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
         from seedgrid.sweep.grid import run_grid
+        from seedgrid.sweep.launch import Engine
 
-        return run_grid(self.hydra_context, self.task_function, self.config, self.params, arguments)
+        return run_grid(Engine(self.hydra_context, self.task_function, self.config), self.params, arguments)
+
+
+class StartManySweeper(GridSweeper):
+    """Starts many trials, stops them early, continues some; the work is in :mod:`seedgrid.sweep.start_many`."""
+
+    def __init__(self, params: dict[str, str] | None = None, **options: Any) -> None:
+        super().__init__(params)
+        self.options = options
+
+    def sweep(self, arguments: list[str]) -> Sequence[Any]:
+        from seedgrid.sweep.launch import Engine
+        from seedgrid.sweep.start_many import run_start_many
+
+        engine = Engine(self.hydra_context, self.task_function, self.config)
+        return run_start_many(engine, self.params, arguments, self.options)
 
 
 class LeanResults(Callback):
@@ -65,4 +81,23 @@ class GridSweeperConfig:
     params: dict[str, str] | None = field(default_factory=dict)
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConfig, provider="seedgrid")
+@dataclass
+class StartManySweeperConfig(GridSweeperConfig):
+    """Config node of the sweeper ``start_many``; :class:`seedgrid.sweep.plan.Options` says what the fields mean."""
+
+    _target_: str = "hydra_plugins.seedgrid_sweepers.StartManySweeper"
+    _convert_: str = "all"
+    start: Any = None
+    stop_at: Any = None
+    keep: Any = None
+    extend: Any = 0
+    rungs: Any = None
+    budget: Any = None
+    plan_from: Any = None
+    draw: Any = "spread"
+    draw_seed: Any = 0
+    resume_by: Any = "checkpoint"
+
+
+for _name, _node in (("grid", GridSweeperConfig), ("start_many", StartManySweeperConfig)):
+    ConfigStore.instance().store(group="hydra/sweeper", name=_name, node=_node, provider="seedgrid")

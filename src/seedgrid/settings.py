@@ -164,6 +164,7 @@ class Settings(SettingsGroup):
         retry: whether trials that failed before are tried again.
         redo: whether damaged records are moved aside and run again.
         prepared: set by the sweeper: the fingerprint of what it has prepared in the sweep's folder.
+        rung: set by the sweeper: the step at which the trial stops; no part of its identity, it changes no number.
     """
 
     task: Task
@@ -181,6 +182,7 @@ class Settings(SettingsGroup):
     retry: Literal["failed", "none"]
     redo: bool
     prepared: str | None
+    rung: Count | None
 
 
 def read_settings(config: DictConfig) -> Settings:
@@ -203,7 +205,7 @@ def read_config(config: DictConfig, kind: type[Checked]) -> Checked:
             raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
         raise InputError(f"{key}: {reason}") from None
     values.pop("hydra", None)
-    return _checked(kind, values)
+    return checked(kind, values)
 
 
 def read_seeds(config: DictConfig) -> Seeds:
@@ -212,10 +214,11 @@ def read_seeds(config: DictConfig) -> Seeds:
         values = OmegaConf.to_container(config.seed, resolve=True)
     except OmegaConfBaseException as error:
         raise InputError(f"seed: {str(error).splitlines()[0]}") from None
-    return _checked(Seeds, values, "seed")
+    return checked(Seeds, values, "seed")
 
 
-def _checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
+def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
+    """Values as an object of ``kind``; raises InputError with the first wrong key, below ``prefix``, in one line."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -67,3 +67,43 @@ def numbers() -> Callable[[Path], dict]:
         return found
 
     return read
+
+
+@pytest.fixture(scope="session")
+def learnable(tiny_model, tmp_path_factory) -> list[str]:
+    """Overrides of a trial of 18 steps whose scores differ between seeds, long before the end.
+
+    The first of two words decides; the tiny model learns it at some time, or never.
+    """
+    folder = tmp_path_factory.mktemp("learnable")
+    words = ["river", "stone", "cloud", "forest"]
+    generator = np.random.default_rng(0)
+    for name, examples in (("train", 96), ("dev", 60)):
+        pairs = [generator.choice(4, 2, replace=False) for _ in range(examples)]
+        rows = [f"{words[first]} {words[second]},{'ab'[first % 2]}" for first, second in pairs]
+        (folder / f"{name}.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    return [
+        f"model.path={tiny_model}",
+        "model.learning_rate=8e-3",
+        "recipe.warmup=0",
+        "task=csv",
+        f"task.source.train={folder / 'train.csv'}",
+        f"task.source.validation={folder / 'dev.csv'}",
+        "task.source.text=text",
+        "task.source.label=label",
+        "task.metric=accuracy",
+        "evaluation.per_epoch=3",
+        "logger=none",
+        "trainer=cpu",
+        "keep_best=false",
+    ]
+
+
+@pytest.fixture(scope="session")
+def full_trainings(command, learnable, tmp_path_factory) -> Path:
+    """A 3 x 3 grid of ``learnable``, every trial trained in one go; not to be changed."""
+    sweep = tmp_path_factory.mktemp("full_trainings") / "sweep"
+    grid = ("seed.init=range(0,3)", "seed.order=range(0,3)")
+    code, _, errors = command("-m", *learnable, *grid, f"sweep={sweep}", "hydra/launcher=basic")
+    assert code == 0, errors
+    return sweep

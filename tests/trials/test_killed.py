@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from seedgrid.trials.rungs import Rung, StartMany
+
 STAGES = ("before", "half", "whole", "after")
 
 
@@ -97,6 +99,33 @@ def test_killed_while_any_file_is_written_a_trial_ends_with_the_same_numbers(war
             assert warm.run([*overrides, f"sweep={sweep}"]) == 0
             assert numbers(sweep) == numbers(undisturbed)
             assert not list((sweep / "init=000,order=000").glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(("number", "stage"), [(17, "whole"), (17, "after"), (19, "half"), (21, "after")])
+def test_killed_while_it_stops_at_a_rung_a_trial_goes_on_to_the_same_numbers(
+    warm, overrides, undisturbed, tmp_path, number, stage
+):
+    # 16 files up to the evaluation at step 4: the record at the start and after three evaluations. The checkpoint is
+    # number 17, the record of a stopped trial 18 to 21.
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    StartMany(
+        fingerprint="",
+        asked={},
+        steps=18,
+        resume_by="checkpoint",
+        rungs=(Rung(at=0.2, step=4, keep=1),),
+        trials=("init=000,order=000",),
+        found={},
+    ).write(sweep)
+    stopping = [*overrides, "checkpoint.minutes=10", "keep_best=false", f"sweep={sweep}"]
+    assert warm.run([*stopping, "rung=4"], die=[number, stage]) == -signal.SIGKILL
+    assert warm.run([*stopping, "rung=4"]) == 0
+    trial = sweep / "init=000,order=000"
+    assert json.loads((trial / "trial.json").read_text())["status"] == "stopped"
+    assert (trial / "checkpoint" / "state.pt").exists()
+    assert warm.run(stopping) == 0
+    assert numbers(sweep) == numbers(undisturbed)
 
 
 def test_asked_to_stop_a_trial_writes_its_checkpoint_and_goes_on_from_it(warm, overrides, undisturbed, tmp_path):

@@ -73,7 +73,7 @@ def main() -> None:
                 die_at(*job["die"])
             settings = compose(job["overrides"])
             outcome = run.run_trial(settings, prepare(settings))
-            os._exit(0 if outcome.status in ("completed", "interrupted") else 1)
+            os._exit(0 if outcome.status in ("completed", "stopped", "interrupted") else 1)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 

@@ -1,10 +1,11 @@
-"""One line of progress for a whole sweep, read from the records that its workers write."""
+"""One line of progress for all trials of a command, read from the records that its workers write."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -15,8 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from seedgrid.errors import InputError
-from seedgrid.seeds import Seeds
-from seedgrid.trials.store import FINISHED, read_trial, trial_name
+from seedgrid.trials.store import FINISHED, read_trial
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -27,16 +27,18 @@ class SweepProgress:
     In a terminal it is one line that changes; elsewhere a line is printed whenever a trial ends.
 
     Args:
-        sweeps: folder and seeds of the trials of each sweep.
+        goals: the step that each trial is to reach, by its folder.
+        where: that goal in words, if it is not the end.
     """
 
-    def __init__(self, sweeps: list[tuple[Path, tuple[Seeds, ...]]]) -> None:
-        self.open = {folder / trial_name(seed): _Look() for folder, seeds in sweeps for seed in seeds}
-        self.trials = len(self.open)
+    def __init__(self, goals: dict[Path, int], where: str = "") -> None:
+        self.open = {folder: _Look(goal) for folder, goal in goals.items()}
+        self.where = f" {where}" if where else ""
+        self.trials = len(goals)
+        self.steps = sum(goals.values())
         self.best: float | None = None
-        self.done = self.failed = 0
+        self.done = self.steps_done = 0
         self.look()
-        self.done_before = self.done
         self.work_before = self._work()
         self.begin = time.monotonic()
         self.console = Console(stderr=True)
@@ -66,36 +68,40 @@ class SweepProgress:
             seen.changed = changed
             pairs = zip(curve["step"].to_pylist(), curve["score"].to_pylist(), strict=True)
             scores = {step: score for step, score in pairs if step > 0}
-            seen.share = max(scores, default=0) / trial["steps"]
+            seen.step = min(seen.goal, max(scores, default=0))
+            seen.running = trial["status"] == "running"
             if scores:
                 self.best = max(scores.values()) if self.best is None else max(self.best, *scores.values())
-            if trial["status"] in FINISHED:
+            if trial["status"] in FINISHED or (trial["status"] == "stopped" and seen.step == seen.goal):
                 self.done += 1
+                self.steps_done += seen.goal
                 ended += 1
                 del self.open[folder]
         return ended
 
     def line(self) -> str:
         """The line as it stands."""
-        running = sum(0 < seen.share < 1 for seen in self.open.values())
+        running = sum(seen.running and seen.step > 0 for seen in self.open.values())
         best = "" if self.best is None else f"   best so far {self.best:.4f}"
-        return f"{self.done} of {self.trials} trials{best}   {running} running   {self._left()}"
+        return f"{self.done} of {self.trials} trials{self.where}{best}   {running} running   {self._left()}"
 
     def _left(self) -> str:
         work = self._work() - self.work_before
         if work <= 0:
             return "time left: known after the first validations"
-        seconds = (time.monotonic() - self.begin) / work * (self.trials - self._work())
+        seconds = (time.monotonic() - self.begin) / work * (self.steps - self._work())
         minutes, seconds = divmod(round(seconds), 60)
         return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
 
-    def _work(self) -> float:
-        """Trials' worth of training that is done, parts of running trials included."""
-        return self.done + sum(seen.share for seen in self.open.values())
+    def _work(self) -> int:
+        """Steps that are done."""
+        return self.steps_done + sum(seen.step for seen in self.open.values())
 
     def _watch(self) -> None:
         if not self.console.is_terminal:
-            while not self.ended.wait(SECONDS_BETWEEN_LOOKS):
+            ended = False
+            while not ended:
+                ended = self.ended.wait(SECONDS_BETWEEN_LOOKS)
                 if self.look():
                     print(self.line(), file=sys.stderr, flush=True)
             return
@@ -105,8 +111,11 @@ class SweepProgress:
                 live.update(Text(self.line()), refresh=True)
 
 
+@dataclass
 class _Look:
-    """What the last look at a running trial saw: when its record changed, and the share of its steps taken."""
+    """What the last look at a trial saw: when its record changed, the step it has come to, and whether it runs."""
 
+    goal: int
     changed: int | None = None
-    share: float = 0.0
+    step: int = 0
+    running: bool = False

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 from seedgrid.report import figures
+from seedgrid.report.wording import hours
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.trials import best_model
@@ -19,7 +22,12 @@ from seedgrid.trials.wandb_mode import upload_hint
 
 
 def summarize(
-    settings: Settings, planned: tuple[Seeds, ...], prepared: Prepared, errors: dict[Path, str], redraw: bool
+    settings: Settings,
+    planned: Sequence[Seeds],
+    prepared: Prepared,
+    errors: dict[Path, str],
+    redraw: bool,
+    notes: Sequence[str] = (),
 ) -> bool:
     """Print a sweep's summary and draw its pictures.
 
@@ -29,6 +37,7 @@ def summarize(
         prepared: what the trials share.
         errors: why trials failed just now, by trial folder.
         redraw: draw the pictures even if there are some.
+        notes: lines of the sweeper's own.
 
     Returns:
         Whether any planned trial failed.
@@ -36,18 +45,23 @@ def summarize(
     folder = Path(settings.sweep)
     sweep = read_sweep(folder)
     finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
+    stopped = sweep.trials[sweep.trials["status"] == "stopped"]
     counts = sweep.trials["status"].value_counts()
     missing = sum(not (folder / trial_name(seeds) / "trial.json").exists() for seeds in planned)
     parts = [f"{counts[status]} {status}" for status in counts.index]
     if missing:
         parts.append(f"{missing} not started")
     print(f"\n{folder}: {len(sweep.trials) + missing} trials, {', '.join(parts) or 'none yet'}")
-    if len(finished) and finished["best_found"].notna().any():
-        _print_table(finished, settings.task.metric, prepared.diverged_at)
+    scored = finished["best_found"].notna().any()
+    if scored:
+        _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)
+    for note in notes:
+        print(f"  {note}")
+    if scored:
         for path in _draw(sweep, settings, prepared, redraw):
             print(f"  picture      {path}")
         if settings.keep_best and (folder / best_model.FOLDER).exists():
-            best_model.write_card(folder, len(finished))
+            best_model.write_card(folder, len(finished) + len(stopped))
             print(f"  best model   {folder / best_model.FOLDER}")
             if prepared.test is not None:
                 from seedgrid.trials.held_out import score_test
@@ -60,17 +74,23 @@ def summarize(
     return _print_failures(folder, planned, errors)
 
 
-def _print_table(finished: pd.DataFrame, metric: str, diverged_at: float) -> None:
-    best = finished.loc[finished["best_found"].idxmax()]
+def _print_table(finished: pd.DataFrame, stopped: pd.DataFrame, metric: str, diverged_at: float) -> None:
+    every = pd.concat([finished, stopped]).sort_index()  # equals: the smaller seeds, as for the best model
+    best = every.loc[every["best_found"].idxmax()]
     seeds = f"init {best['init']}, order {best['order']}"
-    if finished["dropout"].nunique() > 1:
+    if every["dropout"].nunique() > 1:
         seeds += f", dropout {best['dropout']}"
     scores = finished["best_found"]
     print(f"  best found   {best['best_found']:.4f} {metric}   {seeds}, epoch {best['best_epoch']:.2f}")
-    print(f"  mean         {scores.mean():.4f}")
-    print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
-    print(f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})")
-    print(f"  time         {finished['seconds'].mean():.1f} s a trial, {hours(finished['seconds'].sum())} in all")
+    if len(stopped):  # those that went on were chosen by their scores
+        print("  mean, std    not available: trials were stopped for their scores")
+    else:
+        print(f"  mean         {scores.mean():.4f}")
+        print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
+        print(
+            f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})"
+        )
+    print(f"  time         {finished['seconds'].mean():.1f} s a trial, {hours(every['seconds'].sum())} in all")
 
 
 def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> list[Path]:
@@ -79,8 +99,9 @@ def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) ->
     paths = [folder / ("grid.png" if grid else "trials.png"), folder / "curves.png"]
     if redraw or not all(path.exists() for path in paths):
         draw = figures.heat_map if grid else figures.ranked_trials
+        unfinished = ~sweep.trials["status"].isin(FINISHED)
         pictures = [
-            draw(sweep.trials, metric, title),
+            draw(sweep.trials.assign(best_found=sweep.trials["best_found"].mask(unfinished)), metric, title),
             figures.validation_curves(sweep.trials, sweep.evaluations, metric, prepared.diverged_at, title),
         ]
         for path, picture in zip(paths, pictures, strict=True):
@@ -88,7 +109,7 @@ def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) ->
     return paths
 
 
-def _print_failures(folder: Path, planned: tuple[Seeds, ...], errors: dict[Path, str]) -> bool:
+def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str]) -> bool:
     failures = dict(errors)
     for seeds in planned:
         path = folder / trial_name(seeds)
@@ -120,12 +141,15 @@ def compare_sweeps(folders: list[Path]) -> None:
     for folder in folders:
         trials = read_sweep(folder).trials
         finished = trials[trials["status"].isin(FINISHED)]
+        stopped = trials[trials["status"] == "stopped"]
+        # Of trials that were chosen by their scores, only the best says what it seems to say.
+        scores = finished["best_found"] if stopped.empty else pd.Series(dtype=float)
         rows[str(folder)] = {
-            "trials": len(finished),
-            "best found": finished["best_found"].max(),
-            "mean": finished["best_found"].mean(),
-            "std": finished["best_found"].std(),
-            "diverged": int(finished["diverged"].sum()),
+            "trials": len(finished) + len(stopped),
+            "best found": pd.concat([finished, stopped])["best_found"].max(),
+            "mean": scores.mean(),
+            "std": scores.std(),
+            "diverged": int(finished["diverged"].sum()) if stopped.empty else np.nan,
             "s a trial": finished["seconds"].mean(),
         }
     print("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f"))
@@ -139,12 +163,3 @@ def seconds_a_trial(folder: Path) -> float | None:
         if trial["status"] == "completed"
     ]
     return sum(seconds) / len(seconds) if seconds else None
-
-
-def hours(seconds: float) -> str:
-    """A duration as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

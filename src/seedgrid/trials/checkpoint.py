@@ -1,19 +1,25 @@
-"""A running trial's checkpoint: weights, optimizer and the step; the rest follows from the seeds."""
+"""A trial's checkpoint: weights, optimizer and the step; the rest follows from the seeds.
+
+Imports torch only where it is needed: the sweeper, which only deletes, does without.
+"""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 
+if TYPE_CHECKING:
+    import torch
+
 
 def save(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
     """Write ``<folder>/checkpoint/state.pt``, replacing an earlier one only when it is whole."""
+    import torch
+
     path = folder / "checkpoint" / "state.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"step": step, "seconds": seconds, "network": module.state_dict(), "optimizer": optimizer.state_dict()}
@@ -26,12 +32,14 @@ def load(folder: Path) -> dict[str, Any] | None:
     Raises:
         InputError: the file is damaged.
     """
+    import torch
+
     path = folder / "checkpoint" / "state.pt"
-    if not path.exists():
-        return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {key: state[key] for key in ("step", "seconds", "network", "optimizer")}
+    except FileNotFoundError:
+        return None
     except Exception as error:  # zip, pickle and torch each have their own kinds
         raise InputError(f"{path}: damaged ({type(error).__name__}); redo=true runs the trial again") from None
 

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
@@ -36,7 +38,8 @@ from seedgrid.trials.devices import claim_gpu
 from seedgrid.trials.loggers import TrialLog
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.record import TrialRecord
-from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_name
+from seedgrid.trials.rungs import check_rung, leave_at_rung, score_at
+from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Outcome:
 
 
 def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> Outcome:
-    """Run one trial to its end, from its checkpoint if it has one, unless it is done already.
+    """Run one trial to its end or its rung, from its checkpoint if it has one, unless it is done already.
 
     Whatever goes wrong in a trial becomes its status, so that it takes no other trial along.
 
@@ -66,11 +69,11 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
     interrupt.listen()
     if interrupt.requested():
         return Outcome("interrupted")
+    if settings.rung is not None:
+        check_rung(folder.parent, settings.rung)
     folder.mkdir(parents=True, exist_ok=True)
-    locks = Path(settings.sweep) / ".cache" / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(locks / f"{folder.name}.lock", timeout=0):
+        with trial_lock(folder):
             return _run_locked(settings, prepared, folder, narrate)
     except Timeout:
         return Outcome("elsewhere")
@@ -89,7 +92,7 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
     try:
         record = _new_record(settings, prepared, folder)
         try:
-            status, state = _earlier(folder, record)
+            status, state = _earlier(folder, record, settings.rung)
         except InputError as error:
             if not settings.redo:
                 return Outcome("failed", str(error))
@@ -97,6 +100,9 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             record, status, state = _new_record(settings, prepared, folder), None, None
         if status is not None:
             return Outcome(status)
+        if state is not None and settings.rung is not None and state["step"] >= settings.rung:
+            _leave_at_rung(record, settings.rung, lambda: None, state["seconds"])  # its checkpoint is there
+            return Outcome("stopped")
         gpu = claim_gpu(settings.trainer.per_gpu) if prepared.device == "gpu" else nullcontext(None)
         with gpu as index:
             return Outcome(_train(settings, prepared, record, state, [index] if index is not None else 1, narrate))
@@ -112,13 +118,15 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
         return Outcome("failed", reason)
 
 
-def _earlier(folder: Path, record: TrialRecord) -> tuple[str | None, dict | None]:
-    """What an earlier process left: the status of a finished trial, or the checkpoint to go on from."""
+def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str | None, dict | None]:
+    """What an earlier process left: the status of a trial that came to its goal, or the checkpoint to go on from."""
     if not (folder / "trial.json").exists():
         return None, None
     status = read_trial(folder)["status"]
     if status in FINISHED:
         check_finished(folder)
+        return status, None
+    if rung is not None and score_at(folder, rung) is not None:
         return status, None
     state = checkpoint.load(folder)
     if state is not None:
@@ -209,7 +217,8 @@ def _train(
     validation_callback = FractionalValidation(
         schedule, per_epoch, torch.from_numpy(validation.label), settings.task.metric, report
     )
-    checkpoints = _Checkpoints(record, settings.checkpoint.minutes, prepared.steps, seconds)
+    last_step = prepared.steps if settings.rung is None else settings.rung
+    checkpoints = _Checkpoints(record, settings.checkpoint.minutes, last_step, seconds)
     trainer = pl.Trainer(
         accelerator=prepared.device,
         devices=devices,
@@ -229,16 +238,20 @@ def _train(
     record.write("running", seconds())
     status = "failed"
     try:
-        trainer.fit(module, datamodule=data)
+        try:
+            trainer.fit(module, datamodule=data)
+        except SIGTERMException:  # Lightning's: asked to end while its handler stood alone, before on_train_start
+            checkpoints.interrupted = True
         if steps.nonfinite:
             status = "nonfinite"
         elif checkpoints.interrupted:
             status = "interrupted"
         else:
-            status = "completed"
+            status = "completed" if settings.rung is None else "stopped"
     finally:
         best = record.best or {}
-        diverged = status == "nonfinite" or best.get("score", math.inf) <= prepared.diverged_at
+        at_threshold = best.get("score", math.inf) <= prepared.diverged_at
+        diverged = status == "nonfinite" or (status == "completed" and at_threshold)
         log.finish(
             {
                 "best_found": best.get("score"),
@@ -248,11 +261,23 @@ def _train(
             },
             failed=status == "failed",
         )
-    if status != "interrupted":
+    if status == "stopped":
+
+        def save() -> None:
+            checkpoint.save(record.folder, network, trainer.optimizers[0], last_step, seconds())
+
+        _leave_at_rung(record, last_step, save, seconds(), peak_memory_mb=_peak_memory_mb(prepared.device))
+    elif status != "interrupted":
         record.write(status, seconds(), peak_memory_mb=_peak_memory_mb(prepared.device))
         checkpoint.remove(record.folder)
+    if status != "interrupted":
         (record.folder / "traceback.txt").unlink(missing_ok=True)  # of an earlier try
     return status
+
+
+def _leave_at_rung(record: TrialRecord, rung: int, save: Callable[[], None], seconds: float, **more: int) -> None:
+    score = max(row["score"] for row in record.evaluations if 0 < row["step"] <= rung)
+    leave_at_rung(record.folder, rung, score, save, lambda: record.write("stopped", seconds, **more))
 
 
 class _StepRecorder(pl.Callback):
@@ -272,12 +297,12 @@ class _StepRecorder(pl.Callback):
 
 
 class _Checkpoints(pl.Callback):
-    """Writes a checkpoint every so many minutes, and at a request to stop."""
+    """Ends the training at its last step; before, writes a checkpoint every so many minutes and at a request to end."""
 
-    def __init__(self, record: TrialRecord, minutes: float, steps: int, seconds) -> None:
+    def __init__(self, record: TrialRecord, minutes: float, last_step: int, seconds) -> None:
         self.record = record
         self.minutes = minutes
-        self.steps = steps
+        self.last_step = last_step
         self.seconds = seconds
         self.interrupted = False
         self.latest = time.monotonic()
@@ -287,7 +312,8 @@ class _Checkpoints(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
         step = pl_module.start + batch_idx + 1
-        if trainer.should_stop or step == self.steps:
+        if trainer.should_stop or step == self.last_step:
+            trainer.should_stop = True
             return
         self.interrupted = interrupt.requested()
         if self.interrupted or time.monotonic() - self.latest >= 60 * self.minutes:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
@@ -31,6 +32,13 @@ def trial_name(seeds: Seeds) -> str:
     """Name of a trial's folder, made of its seeds; the dropout seed is named where it is not its default."""
     name = f"init={seeds.init:03d},order={seeds.order:03d}"
     return name if seeds.dropout == Seeds().dropout else f"{name},dropout={seeds.dropout:03d}"
+
+
+def trial_lock(folder: Path) -> FileLock:
+    """The lock that a process holds while it runs the trial of ``folder``; raises Timeout if another one holds it."""
+    locks = folder.parent / ".cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{folder.name}.lock", timeout=0)
 
 
 def read_seeds(name: str) -> Seeds | None:
@@ -76,7 +84,7 @@ def read_trial(folder: Path) -> dict[str, Any]:
 
 
 def check_finished(folder: Path) -> None:
-    """Raise InputError unless all files of a finished trial are there and can be opened; reads no loss."""
+    """Raise InputError unless all files of a finished or stopped trial are there and can be opened; reads no loss."""
     for name in ("evaluations.parquet", "train_loss.parquet", "predictions.npz"):
         path = folder / name
         try:

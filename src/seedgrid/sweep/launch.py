@@ -1,0 +1,99 @@
+"""Hands trials to whatever launcher was chosen, and again what a killed worker left."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from seedgrid.errors import InputError
+from seedgrid.seeds import Seeds
+from seedgrid.sweep.expand import PlannedSweep, quoted
+from seedgrid.trials import interrupt
+from seedgrid.trials.preparation import Prepared
+from seedgrid.trials.rungs import score_at
+from seedgrid.trials.store import FINISHED, read_trial, trial_name
+
+# A worker that the system kills takes joblib's other workers along; so often what is left is launched again.
+RELAUNCHES = 5
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What Hydra gives a sweeper to launch jobs with."""
+
+    hydra_context: HydraContext
+    task_function: TaskFunction
+    config: DictConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to run.
+
+    Attributes:
+        trial: its folder.
+        overrides: what composes its config.
+        rung: the step at which it stops; None: it runs to its end.
+    """
+
+    trial: Path
+    overrides: tuple[str, ...]
+    rung: int | None = None
+
+
+def job_of(sweep: PlannedSweep, prepared: Prepared, seeds: Seeds, rung: int | None = None) -> Job:
+    """The job that runs one trial of a sweep, to its end or to a rung."""
+    values = {f"seed.{name}": value for name, value in seeds.model_dump().items()}
+    values |= {
+        "sweep": quoted(sweep.settings.sweep),
+        "prepared": quoted(prepared.fingerprint),
+        "trainer.accelerator": prepared.device,
+    }
+    if rung is not None:
+        values["rung"] = rung
+    own = (f"{key}={value}" for key, value in values.items())
+    return Job(Path(sweep.settings.sweep) / trial_name(seeds), (*sweep.overrides, *own), rung)
+
+
+def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
+    """Run the jobs; returns what went wrong, by trial folder."""
+    errors: dict[Path, str] = {}
+    for attempt in range(1 + RELAUNCHES):
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=engine.hydra_context, task_function=engine.task_function, config=engine.config
+        )
+        try:
+            returned = launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
+        except Exception as error:  # each launcher has its own kinds for "a worker died"
+            jobs = [job for job in jobs if _open(job)]
+            if interrupt.requested() or not jobs:
+                break
+            if attempt == RELAUNCHES:
+                reason = f"workers died {1 + RELAUNCHES} times, last with {type(error).__name__}: {error}"
+                return {job.trial: " ".join(reason.split()) for job in jobs}
+            print(f"\na worker died ({type(error).__name__}); {len(jobs)} trials are launched again", file=sys.stderr)
+            continue
+        for job, result in zip(jobs, returned, strict=True):
+            try:
+                error = result.return_value.error
+            except Exception as raised:  # a launcher hands on what its worker raised
+                error = " ".join(f"{type(raised).__name__}: {raised}".split())
+            if error is not None:
+                errors[job.trial] = error
+        break
+    return errors
+
+
+def _open(job: Job) -> bool:
+    """Whether a trial is not yet where it is to go, and has not failed on the way."""
+    try:
+        if job.rung is not None and score_at(job.trial, job.rung) is not None:
+            return False
+        return read_trial(job.trial)["status"] not in (*FINISHED, "failed")
+    except InputError:
+        return True

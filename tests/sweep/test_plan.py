@@ -1,0 +1,213 @@
+"""From options to a plan, and what is refused on the way, each in one line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedgrid.analysis.expected import expected_max
+from seedgrid.analysis.stopping import best_plan
+from seedgrid.errors import InputError
+from seedgrid.seeds import Seeds
+from seedgrid.sweep.expand import PlannedSweep
+from seedgrid.sweep.plan import check_choices, make_plan, read_options
+from seedgrid.trials.preparation import prepare
+from seedgrid.trials.store import trial_name
+
+NOTHING = {
+    **dict.fromkeys(("start", "stop_at", "keep", "rungs", "budget", "plan_from")),
+    "extend": 0,
+    "draw": "spread",
+    "draw_seed": 0,
+    "resume_by": "checkpoint",
+}
+PLAIN = {"start": 4, "stop_at": 0.5, "keep": 2}
+GRID = tuple(Seeds(init=init, order=order) for init in range(4) for order in range(4))
+
+
+@pytest.fixture(scope="module")
+def planned(tiny, settings_of, tmp_path_factory):
+    """The plan for options given by name, on a trial of 18 steps that is evaluated after every second."""
+    settings = settings_of([*tiny, f"sweep={tmp_path_factory.mktemp('planned') / 'sweep'}"])
+    prepared = prepare(settings)
+
+    def plan(choices=GRID, **values):
+        options = read_options(NOTHING | values)
+        check_choices(options, choices)
+        return make_plan(options, PlannedSweep(settings, (), choices), prepared)
+
+    return plan
+
+
+def rungs(plan):
+    return [(rung.step, rung.keep) for rung in plan.rungs]
+
+
+@pytest.mark.parametrize(("stop_at", "step"), [(1 / 9, 2), (0.12, 4), (0.25, 6), (0.5, 10), (8 / 9, 16)])
+def test_trials_stop_at_the_first_evaluation_at_or_after_the_fraction(planned, stop_at, step):
+    assert rungs(planned(start=4, stop_at=stop_at, keep=2)) == [(step, 2)]
+
+
+def test_one_rung_is_the_case_of_several(planned):
+    assert rungs(planned(**PLAIN)) == rungs(planned(start=4, rungs=[{"at": 0.5, "keep": 2}]))
+    halving = planned(start=16, rungs=[{"at": 0.2, "keep": 8}, {"at": 0.5, "keep": 3}])
+    assert rungs(halving) == [(4, 8), (10, 3)]
+
+
+def test_all_pairs_are_started_if_asked(planned):
+    assert len(set(planned(draw="full", stop_at=0.5, keep=2).trials)) == 16
+
+
+@pytest.mark.parametrize("draw", ["spread", "random"])
+def test_the_draw_seed_decides_which_are_started(planned, draw):
+    assert planned(**PLAIN, draw=draw).trials == planned(**PLAIN, draw=draw).trials
+    assert planned(**PLAIN, draw=draw).trials != planned(**PLAIN, draw=draw, draw_seed=1).trials
+
+
+def test_a_budget_is_spent_as_the_rule_of_thumb_says_and_never_exceeded(planned):
+    for budget in (2, 2.5, 3, 4, 5):
+        plan = planned(budget=budget)
+        [(step, keep)] = rungs(plan)
+        assert keep in (budget // 2, -(-budget // 2))
+        assert 0.2 <= step / 18 <= 0.3
+        assert budget - step / 18 < (len(plan.trials) * step + keep * (18 - step)) / 18 <= budget
+
+
+def test_with_a_budget_pairs_started_later_are_taken_from_those_started_first(planned):
+    assert len(planned(budget=4, extend=3).trials) == len(planned(budget=4).trials) - 3
+
+
+def earlier_sweep(folder, curves, metric="accuracy", status="completed"):
+    """Records by hand: a trial a row, evaluated at its columns."""
+    for init, scores in enumerate(curves):
+        trial = folder / trial_name(Seeds(init=init))
+        trial.mkdir(parents=True)
+        steps = np.arange(1, len(scores) + 1)
+        pd.DataFrame({"step": steps, "epoch": steps / 3, "loss": 0.5, "score": scores}).to_parquet(
+            trial / "evaluations.parquet", index=False
+        )
+        record = {
+            "record_version": 1,
+            "status": status,
+            "steps": len(scores),
+            "seconds": 1.0,
+            "error": None,
+            "diverged_at": 0.5,
+            "config": {"task": {"name": "grammar", "metric": metric}},
+            "identity": {"data.validation": ""},
+            "train_examples": 10,
+            "validation_examples": 10,
+        }
+        (trial / "trial.json").write_text(json.dumps(record))
+    return str(folder)
+
+
+@pytest.mark.parametrize("evaluations", [9, 30])
+def test_a_budget_is_spent_as_is_best_by_an_earlier_sweep_of_full_trainings(planned, tmp_path, evaluations):
+    # After a third of training the order of the trials is that of their ends, before there is none.
+    ends = np.linspace(0.6, 0.9, 16)
+    curves = np.where(np.arange(1, evaluations + 1) >= evaluations / 3, ends[:, None], 0.5)
+    wanted = best_plan(curves, 4, max_start=16)
+    assert (wanted.start, wanted.stop_at, wanted.keep) == (10, evaluations // 3, 1)
+    plan = planned(budget=4, plan_from=earlier_sweep(tmp_path / "earlier", curves))
+    assert (len(plan.trials), rungs(plan)) == (10, [(6, 1)])
+    assert plan.expected.best_of == pytest.approx(expected_max(ends)[:4])
+
+
+def test_an_earlier_sweep_must_be_of_full_trainings_with_the_same_score(planned, tmp_path):
+    curves = np.linspace(0.5, 0.9, 12).reshape(4, 3)
+    other = earlier_sweep(tmp_path / "other", curves, metric="mcc")
+    with pytest.raises(
+        InputError, match=r"plan_from=.*other: its score is mcc, this task's accuracy; name a sweep with"
+    ):
+        planned(budget=2, plan_from=other)
+    stopped = earlier_sweep(tmp_path / "stopped", curves)
+    record = tmp_path / "stopped" / trial_name(Seeds()) / "trial.json"
+    record.write_text(record.read_text().replace("completed", "stopped"))
+    with pytest.raises(InputError, match=r"plan_from=.*stopped: trials were stopped there; name a sweep of full"):
+        planned(budget=2, plan_from=stopped)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (PLAIN | {"keep": 5}, "hydra.sweeper.keep=5: start is 4; keep at most that"),
+        (PLAIN | {"keep": 0}, "hydra.sweeper.keep=0: input should be greater than or equal to 1"),
+        (PLAIN | {"keep": 2.5}, "hydra.sweeper.keep=2.5: input should be a valid integer"),
+        (PLAIN | {"start": 17}, "hydra.sweeper.start=17: there are 16 pairs of seeds; start at most these"),
+        (PLAIN | {"start": "all"}, "hydra.sweeper.start=all: input should be a valid integer"),
+        (PLAIN | {"stop_at": 1}, "hydra.sweeper.stop_at=1: input should be less than 1"),
+        (PLAIN | {"stop_at": 0.0}, "hydra.sweeper.stop_at=0.0: input should be greater than 0"),
+        (PLAIN | {"stop_at": "half"}, "hydra.sweeper.stop_at=half: input should be a valid number"),
+        (PLAIN | {"stop_at": 0.95}, "hydra.sweeper.stop_at=0.95: the first evaluation from there on is the last one"),
+        (PLAIN | {"keep": None}, "hydra.sweeper.keep has no value: give start, stop_at, keep, or hydra.sweeper.budget"),
+        (PLAIN | {"start": None}, "hydra.sweeper.start has no value: give start, stop_at, keep, or"),
+        ({}, "hydra.sweeper.start has no value: give start, stop_at, keep, or hydra.sweeper.budget=FULL_TRAININGS"),
+        (PLAIN | {"draw": "latin"}, "hydra.sweeper.draw=latin: input should be 'spread', 'random' or 'full'"),
+        (PLAIN | {"draw": "full"}, "hydra.sweeper.start=4: draw=full starts all 16 pairs; leave one of them out"),
+        (PLAIN | {"draw_seed": -1}, "hydra.sweeper.draw_seed=-1: input should be greater than or equal to 0"),
+        (PLAIN | {"resume_by": "luck"}, "hydra.sweeper.resume_by=luck: input should be 'checkpoint' or 'retrain'"),
+        (PLAIN | {"rungs": [{"at": 0.5, "keep": 2}]}, "hydra.sweeper.stop_at=0.5: the rungs say it already"),
+        ({"start": 4, "rungs": []}, "hydra.sweeper.rungs=[]: list should have at least 1 item"),
+        (
+            {"start": 4, "rungs": [{"at": 0.5, "keep": 3}, {"at": 0.3, "keep": 2}]},
+            "hydra.sweeper.rungs.1.at=0.3: the rung before is at 0.5; give rungs in rising order",
+        ),
+        (
+            {"start": 4, "rungs": [{"at": 0.2, "keep": 2}, {"at": 0.5, "keep": 3}]},
+            "hydra.sweeper.rungs.1.keep=3: the rung before keeps 2; keep at most that",
+        ),
+        (
+            {"start": 4, "rungs": [{"at": 0.12, "keep": 3}, {"at": 0.2, "keep": 2}]},
+            "hydra.sweeper.rungs.1.at=0.2: the first evaluation from there on is that of the rung before, at step 4",
+        ),
+        (
+            {"start": 4, "rungs": [{"at": 0.5}]},
+            "hydra.sweeper.rungs.0: {'at': 0.5} is no rung; write each as {at: 0.3,",
+        ),
+        ({"start": 4, "rungs": [{"at": 2, "keep": 1}]}, "hydra.sweeper.rungs.0.at=2: input should be less than 1"),
+        ({"budget": 3, "keep": 2}, "hydra.sweeper.keep=2: budget=3 chooses it; give only one"),
+        (
+            {"budget": 3, "draw": "full"},
+            "hydra.sweeper.draw=full starts every pair; with budget=3 use spread or random",
+        ),
+        ({"budget": -1}, "hydra.sweeper.budget=-1: input should be greater than 0"),
+        ({"budget": 0.5}, "hydra.sweeper.budget=0.5: give at least 1 full training"),
+        (
+            {"budget": 1},
+            "hydra.sweeper.budget=1: by the rule of thumb it is best spent on training 1 from start to end;",
+        ),
+        ({"budget": 30}, "hydra.sweeper.budget=30: by the rule of thumb it starts 82 trials, and there are 16 pairs"),
+        ({"budget": 3, "plan_from": "nowhere"}, "hydra.sweeper.plan_from=nowhere: sweep=nowhere: no such folder"),
+        (
+            PLAIN | {"start": 15, "extend": 2},
+            "hydra.sweeper.extend=2: besides the 15 that start, 1 of 16 pairs of seeds are left",
+        ),
+        (
+            {"draw": "full", "stop_at": 0.5, "keep": 2, "extend": 1},
+            "hydra.sweeper.extend=1: besides the 16 that start, 0 of 16 pairs of seeds are left",
+        ),
+        ({"draw": "full", "stop_at": 0.5, "keep": 17}, "hydra.sweeper.keep=17: there are 16 pairs of seeds; keep at"),
+        (
+            {"budget": 3, "resume_by": "retrain"},
+            "hydra.sweeper.resume_by=retrain: a budget counts on checkpoints; give",
+        ),
+        (
+            {"budget": 2, "extend": 9},
+            "hydra.sweeper.extend=9: a budget of 2 starts 5 trials in all; give less than that",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(planned, values, expected):
+    with pytest.raises(InputError) as refused:
+        planned(**values)
+    assert str(refused.value).startswith(expected)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_only_a_grid_can_be_extended(planned):
+    pairs = tuple(Seeds(init=number, order=number) for number in range(6))
+    assert len(planned(pairs, **PLAIN).trials) == 4
+    with pytest.raises(InputError, match=r"hydra\.sweeper\.extend=1: the choices of seeds are no grid"):
+        planned(pairs, **PLAIN, extend=1)
