@@ -140,6 +140,7 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
         stop: int | None = None,
         state: tuple[dict, dict] = ({}, {}),
         precision: str = "32-true",
+        packing: bool = True,
     ) -> Fitted:
         network = build_network(tiny_model, ("no", "yes"), init_seed=0, dropout=dropout)
         weights, optimizer_state = state
@@ -155,6 +156,7 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
             validation_batch_size=5,
             steps=steps,
             start=start,
+            packing=packing,
         )
         module = FineTuning(network, recipe, steps, dropout_seed, start, optimizer_state or None)
         losses = _Losses()

@@ -59,6 +59,7 @@ class ModelSettings(SettingsGroup):
         package: installed Python package that carries the weights in its ``model`` folder, instead of ``path``.
         layers: keep the first so many encoder layers; None: all.
         dropout: dropout probability everywhere; None: as pretrained.
+        packing: compute without padding, where the architecture allows it.
         learning_rate: peak rate recommended for this model; recipes refer to it.
     """
 
@@ -67,6 +68,7 @@ class ModelSettings(SettingsGroup):
     package: str | None
     layers: Count | None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None
+    packing: bool
     learning_rate: Positive
 
     @model_validator(mode="after")

@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from seedgrid.data.datamodule import TokenDataModule, collate, training_batches, validation_batches
+from seedgrid.data.datamodule import (
+    TokenDataModule,
+    collate,
+    collate_packed,
+    training_batches,
+    validation_batches,
+)
 from seedgrid.data.tokens import Tokens
 from seedgrid.seeds import epoch_order
 
@@ -85,6 +91,20 @@ def test_a_batch_is_padded_as_the_tokenizer_pads(tiny_tokens, tokenizer):
         assert batch["labels"].tolist() == tokens.label[indices].tolist()
 
 
+def test_a_packed_batch_holds_the_tokens_of_its_examples_without_padding_the_shortest_first(tiny_tokens):
+    tokens, _ = tiny_tokens
+    indices = [3, 0, 17, 5, 31]
+    batch = collate_packed(tokens, indices)
+    expected = sorted(indices, key=lambda index: tokens.lengths[index])  # stable, as the batch
+    assert batch["lengths"].tolist() == [tokens.lengths[index] for index in expected]
+    assert batch["labels"].tolist() == [tokens.label[index] for index in expected]
+    for name, column in (("input_ids", tokens.ids), ("token_type_ids", tokens.segments)):
+        assert batch[name].dtype == torch.int64
+        parts = batch[name].split(batch["lengths"].tolist())
+        for index, part in zip(expected, parts, strict=True):
+            assert part.tolist() == column[tokens.starts[index] : tokens.starts[index + 1]].tolist()
+
+
 def test_padding_uses_the_models_own_word_piece():
     tokens = Tokens(np.array([7, 8, 9], np.int32), np.array([0, 1, 0], np.int8), np.array([0, 2, 3]), np.array([1, 0]))
     batch = collate(tokens, [1, 0], pad_id=5)
@@ -106,4 +126,8 @@ def test_loaders_give_the_batches_in_their_order(tiny_tokens):
         assert torch.equal(batch["input_ids"], collate(train, indices, 0)["input_ids"])
     labels = torch.cat([batch["labels"] for batch in data.val_dataloader()])
     assert labels.tolist() == validation.label[data.validation_order].tolist()
+    data.packing = True
+    labels = torch.cat([batch["labels"] for batch in data.val_dataloader()])
+    assert labels.tolist() == validation.label[data.validation_order].tolist()
+    assert [len(batch["labels"]) for batch in data.train_dataloader()] == [len(indices) for indices in expected]
     assert len(list(data.val_dataloader())) == 5

@@ -43,10 +43,11 @@ def test_the_modules_learning_rate_is_that_of_the_latest_step(fit):
     assert all(told == used for told, used in rates)
 
 
+@pytest.mark.parametrize("packing", [True, False])
 @pytest.mark.parametrize("decay", [0.0, 0.5])
-def test_weights_are_those_of_a_plain_loop_with_torchs_adamw(fit, recipe, tiny_model, tiny_tokens, decay):
+def test_weights_are_those_of_a_plain_loop_with_torchs_adamw(fit, recipe, tiny_model, tiny_tokens, decay, packing):
     recipe = recipe.model_copy(update={"weight_decay": decay, "gradient_norm": 0.1})
-    fitted = fit(recipe=recipe, dropout=0.0)
+    fitted = fit(recipe=recipe, dropout=0.0, packing=packing)
 
     network = build_network(tiny_model, ("no", "yes"), init_seed=0, dropout=0.0)
     decayed = decayed_by_transformers(network)
@@ -90,9 +91,10 @@ def test_weights_decay_except_biases_and_norms(fit):
     assert {"classifier.bias", "bert.encoder.layer.0.output.LayerNorm.weight"} < exempt
 
 
+@pytest.mark.parametrize("packing", [True, False])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 @pytest.mark.parametrize("limit", [0.05, None])
-def test_gradients_are_clipped_to_the_norm_of_the_recipe_in_every_precision(fit, recipe, precision, limit):
+def test_gradients_are_clipped_to_the_norm_of_the_recipe_in_every_precision(fit, recipe, precision, limit, packing):
     norms = []
 
     class Norms(pl.Callback):
@@ -101,7 +103,7 @@ def test_gradients_are_clipped_to_the_norm_of_the_recipe_in_every_precision(fit,
             if gradients:  # those that the step before used
                 norms.append(torch.stack(gradients).norm().item())
 
-    fit(Norms(), recipe=recipe.model_copy(update={"gradient_norm": limit}), precision=precision)
+    fit(Norms(), recipe=recipe.model_copy(update={"gradient_norm": limit}), precision=precision, packing=packing)
     assert len(norms) == 9
     if limit is None:
         assert min(norms) > 0.1

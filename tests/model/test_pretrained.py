@@ -16,7 +16,9 @@ from seedgrid.settings import ModelSettings
 
 
 def model(path: str | None = None, package: str | None = None) -> ModelSettings:
-    return ModelSettings(name="m", path=path, package=package, layers=None, dropout=None, learning_rate=1e-4)
+    return ModelSettings(
+        name="m", path=path, package=package, layers=None, dropout=None, packing=True, learning_rate=1e-4
+    )
 
 
 def refusal(settings: ModelSettings) -> str:

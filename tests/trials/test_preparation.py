@@ -74,3 +74,15 @@ def test_a_test_file_without_a_best_model_to_score_it_is_refused(tiny, settings_
     words += [f"task.source.{role}={path}" for role in ("train", "validation", "test")]
     with pytest.raises(InputError, match=r"keep_best=false: task\.source\.test is scored by the best model"):
         prepare(settings_of(words))
+
+
+def test_a_model_that_cannot_be_packed_is_padded_and_a_line_says_so(tiny, settings_of, own_model, tmp_path, capsys):
+    words = [*tiny, "model.packing=true", f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
+    packed = prepare(settings_of(words))
+    padded = prepare(settings_of([*words, "model.packing=false"]))
+    assert capsys.readouterr().err == ""
+    assert {key for key in packed.identity if packed.identity[key] != padded.identity[key]} == {"model.packing"}
+    config = json.loads((own_model / "config.json").read_text())
+    (own_model / "config.json").write_text(json.dumps({**config, "model_type": "albert"}))
+    prepare(settings_of(words))
+    assert capsys.readouterr().err.startswith("model.packing=true: albert is padded all the same")

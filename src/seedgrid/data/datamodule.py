@@ -45,6 +45,7 @@ class TokenDataModule(pl.LightningDataModule):
         steps: steps of the whole training.
         start: steps that were taken before (a resumed trial).
         pad_id: the word piece to pad with.
+        packing: batches as :func:`collate_packed` makes them instead of padded ones.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TokenDataModule(pl.LightningDataModule):
         steps: int,
         start: int = 0,
         pad_id: int = 0,
+        packing: bool = False,
     ) -> None:
         super().__init__()
         self.train = train
@@ -65,6 +67,7 @@ class TokenDataModule(pl.LightningDataModule):
         self.train_batches = training_batches(order_seed, len(train), batch_size, steps, start)
         self.validation_batches = validation_batches(validation.lengths, validation_batch_size)
         self.pad_id = pad_id
+        self.packing = packing
 
     @property
     def validation_order(self) -> np.ndarray:
@@ -79,9 +82,10 @@ class TokenDataModule(pl.LightningDataModule):
 
     def _loader(self, tokens: Tokens, batches: list[np.ndarray]) -> DataLoader:
         # Collating a batch takes microseconds: a worker process would cost more than it saves.
-        return DataLoader(
-            range(len(tokens)), batch_sampler=batches, collate_fn=lambda indices: collate(tokens, indices, self.pad_id)
-        )
+        def collated(indices: list[int]) -> Batch:
+            return collate_packed(tokens, indices) if self.packing else collate(tokens, indices, self.pad_id)
+
+        return DataLoader(range(len(tokens)), batch_sampler=batches, collate_fn=collated)
 
 
 def collate(tokens: Tokens, indices: list[int], pad_id: int) -> Batch:
@@ -100,5 +104,22 @@ def collate(tokens: Tokens, indices: list[int], pad_id: int) -> Batch:
         "input_ids": torch.from_numpy(ids.astype(np.int64)),
         "token_type_ids": torch.from_numpy(segments.astype(np.int64)),
         "attention_mask": torch.from_numpy(real.astype(np.int64)),
+        "labels": torch.from_numpy(tokens.label[indices]),
+    }
+
+
+def collate_packed(tokens: Tokens, indices: list[int]) -> Batch:
+    """The examples at ``indices`` one after the other, the shortest first: examples of one length are neighbours.
+
+    Returns:
+        ``input_ids``, ``token_type_ids``: int64, one per token; ``lengths`` (tokens) and ``labels``: int64, examples.
+    """
+    indices = np.asarray(indices)
+    indices = indices[np.argsort(tokens.lengths[indices], kind="stable")]
+    at = np.concatenate([np.arange(tokens.starts[index], tokens.starts[index + 1]) for index in indices])
+    return {
+        "input_ids": torch.from_numpy(tokens.ids[at].astype(np.int64)),
+        "token_type_ids": torch.from_numpy(tokens.segments[at].astype(np.int64)),
+        "lengths": torch.from_numpy(tokens.lengths[indices]),
         "labels": torch.from_numpy(tokens.label[indices]),
     }

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from seedgrid.data.datamodule import Batch
+from seedgrid.model.packing import packed_logits
 from seedgrid.model.schedules import linear_with_warmup
 from seedgrid.seeds import dropout_state
 from seedgrid.settings import Recipe
@@ -44,6 +45,8 @@ class FineTuning(pl.LightningModule):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits, examples x classes."""
+        if "lengths" in batch:
+            return packed_logits(self.network, batch)
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         # Models with one kind of segment (RoBERTa) or none (DistilBERT) number it otherwise or do not take it.
         if getattr(self.network.config, "type_vocab_size", 0) > 1:

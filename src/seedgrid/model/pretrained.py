@@ -12,6 +12,8 @@ from seedgrid.errors import InputError
 from seedgrid.settings import ModelSettings
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.*", "*.model")
+# Architectures of Transformers that have BERT's modules under BERT's names, and a head that reads the first token.
+PACKABLE = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
 OFFLINE_HINT = "offline, use model=minilm (comes with a Python package) or model.path=FOLDER"
 
 

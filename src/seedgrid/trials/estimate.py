@@ -9,11 +9,12 @@ from statistics import median
 import numpy as np
 import torch
 
-from seedgrid.data.datamodule import collate, training_batches, validation_batches
+from seedgrid.data.datamodule import collate, collate_packed, training_batches, validation_batches
 from seedgrid.data.tokens import Tokens, read_tokens
 from seedgrid.evaluation.schedule import evaluation_steps
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
+from seedgrid.model.packing import can_pack
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.run import configure_process
@@ -28,11 +29,13 @@ def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
     device = torch.device("cuda" if prepared.device == "gpu" else "cpu")
     mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(prepared.precision)
     network = build_network(prepared.model_folder, prepared.labels, 0, settings.model.layers, settings.model.dropout)
+    packing = settings.model.packing and can_pack(network)
     module = FineTuning(network, settings.recipe, prepared.steps, dropout_seed=0).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
 
     def seconds_of(tokens: Tokens, indices: np.ndarray, training: bool) -> float:
-        batch = {name: tensor.to(device) for name, tensor in collate(tokens, indices, 0).items()}
+        batch = collate_packed(tokens, indices) if packing else collate(tokens, indices, 0)
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
         begin = time.perf_counter()
         with torch.autocast(device.type, mixed) if mixed else nullcontext():
             logits = module(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from seedgrid.data.sources import load
 from seedgrid.data.tokens import cached_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
-from seedgrid.model.pretrained import locate, weights_digest
+from seedgrid.model.pretrained import PACKABLE, locate, weights_digest
 from seedgrid.settings import Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
 from seedgrid.trials.devices import resolve
@@ -125,12 +126,16 @@ def _read(folder: Path, digest: str) -> Prepared:
 
 
 def check_fit(settings: Settings, model_folder: Path) -> None:
-    """Raise InputError unless the model has the layers to keep and positions for the longest example."""
+    """Raise InputError unless the model has the layers to keep and positions for the longest example.
+
+    A model that cannot be packed is no error: a line says so.
+    """
     path = model_folder / "config.json"
     try:
         config = json.loads(path.read_text())
         depth = next((config[key] for key in ("num_hidden_layers", "n_layers", "num_layers") if key in config), None)
         positions = config.get("max_position_embeddings")
+        architecture = config.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}); fetch or save the model again") from None
     layers, length = settings.model.layers, settings.data.max_length
@@ -138,6 +143,11 @@ def check_fit(settings: Settings, model_folder: Path) -> None:
         raise InputError(f"model.layers={layers}: the model has only {depth}; give at most that")
     if isinstance(positions, int) and 0 < positions < length:
         raise InputError(f"data.max_length={length}: the model has only {positions} positions; give at most that")
+    if settings.model.packing and architecture not in PACKABLE:
+        print(
+            f"model.packing=true: {architecture} is padded all the same; packed are {', '.join(sorted(PACKABLE))}",
+            file=sys.stderr,
+        )
 
 
 def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from seedgrid.evaluation.schedule import evaluation_steps
 from seedgrid.files import write_whole
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
+from seedgrid.model.packing import can_pack
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_model import keep_if_best
@@ -181,6 +182,7 @@ def _train(
         steps=prepared.steps,
         start=start,
         pad_id=_pad_id(prepared.model_folder),
+        packing=settings.model.packing and can_pack(network),
     )
     optimizer_state = None if state is None else state["optimizer"]
     module = FineTuning(network, recipe, prepared.steps, seeds.dropout, start, optimizer_state)
