@@ -84,6 +84,8 @@ def _read_grid(study: FinishedTrials) -> str:
                 parts.append(f"every trial of {name} seed{'s' if len(always) > 1 else ''} {which}")
         where = f", among them {' and '.join(parts)}" if parts else ", no seed in all of its trials"
         return f"{study.name}: {int(diverged.sum()):,} of {count(len(trials))} diverged{where}."
+    if study.selected:
+        return f"{study.name}: none of the {count(len(trials))} that went on to the end diverged."
     spans = []
     for axis in ("init", "order"):
         means = seed_means(scores, axis)
