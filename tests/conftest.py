@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import time
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported: no test asks the hub
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # some tests fork
@@ -20,6 +22,7 @@ from omegaconf import DictConfig, open_dict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
+from wandb.proto.wandb_internal_pb2 import Record
 
 from seedgrid.data import grammar
 from seedgrid.data.datamodule import TokenDataModule
@@ -207,3 +210,37 @@ def settings_of(compose_config) -> Callable[[list[str]], Settings]:
         return read_settings(config)
 
     return checked
+
+
+def _read_run(path):
+    """All records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB of (checksum, length, type) + data."""
+    content, position, parts = path.read_bytes(), 7, b""  # after W&B's own header
+    while position + 7 <= len(content):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
+        if position + 7 + length > len(content):
+            return  # not written to its end yet
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            record = Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+@pytest.fixture(scope="session")
+def wandb_records():
+    return _finished_run
+
+
+def _finished_run(path):
+    """All records, once the last is there: W&B's own process may write it after ``finish`` has returned."""
+    for _ in range(200):
+        records = list(_read_run(path))
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{path} is not finished")

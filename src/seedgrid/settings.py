@@ -20,7 +20,6 @@ from seedgrid.tasks import Task
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Checked = TypeVar("Checked", bound=BaseModel)
 
 

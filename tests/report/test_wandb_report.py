@@ -1,8 +1,6 @@
 """What a report sends to Weights & Biases, read back from the files that an offline run leaves."""
 
 import json
-import struct
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,40 +9,10 @@ import pytest
 import wandb
 from matplotlib.figure import Figure
 from PIL import Image
-from wandb.proto.wandb_internal_pb2 import Record
 
 from seedgrid.report.section import Section
 from seedgrid.report.wandb_report import log_report
 from seedgrid.settings import LoggerSettings
-
-
-def read_run(path):
-    """All records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB of (checksum, length, type) + data."""
-    content, position, parts = path.read_bytes(), 7, b""  # after W&B's own header
-    while position + 7 <= len(content):
-        if 32768 - position % 32768 < 7:
-            position += 32768 - position % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        if position + 7 + length > len(content):
-            return  # not written to its end yet
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
-def finished_run(path):
-    """All records, once the last is there: W&B's own process may write it after ``finish`` has returned."""
-    for _ in range(200):
-        records = list(read_run(path))
-        if any(record.WhichOneof("record_type") == "exit" for record in records):
-            return records
-        time.sleep(0.1)
-    raise AssertionError(f"{path} is not finished")
 
 
 def items(pairs):
@@ -88,10 +56,12 @@ def sweep(study_of, tmp_path):
     return replace(study_of(curves, seeds, name="my-sweep", status=status).sweep, folder=folder)
 
 
-def test_a_report_is_one_run_in_the_sweeps_group_with_figures_tables_and_numbers(offline, sections, sweep, capsys):
+def test_a_report_is_one_run_in_the_sweeps_group_with_figures_tables_and_numbers(
+    offline, sections, sweep, wandb_records, capsys
+):
     log_report(sections, [sweep], LoggerSettings(kind="wandb", project="mine", tags=["tag"]))
     [path] = sweep.folder.glob("wandb/offline-run-*/run-*.wandb")
-    records = finished_run(path)
+    records = wandb_records(path)
     [run] = [record.run for record in records if record.WhichOneof("record_type") == "run"]
     assert (run.project, run.run_group, run.job_type) == ("mine", "my-sweep", "report")
     assert run.display_name == "report of my-sweep"

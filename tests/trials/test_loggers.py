@@ -1,31 +1,12 @@
 """What goes to Weights & Biases, read back from the files that its offline runs leave."""
 
 import csv
-import struct
 
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
 
 from seedgrid.trials import loggers
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
-
-
-def read_run(path):
-    """All records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB of (checksum, length, type) + data."""
-    content, position, parts = path.read_bytes(), 7, b""  # after W&B's own header
-    while position + 7 <= len(content):
-        if 32768 - position % 32768 < 7:
-            position += 32768 - position % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or its last part
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
 
 
 def items(pairs):
@@ -33,7 +14,7 @@ def items(pairs):
 
 
 @pytest.fixture
-def wandb_runs(tiny, settings_of, tmp_path, monkeypatch):
+def wandb_runs(tiny, settings_of, tmp_path, monkeypatch, wandb_records):
     """Two trials in one process, offline; their runs as lists of records, by the run's id."""
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -46,7 +27,7 @@ def wandb_runs(tiny, settings_of, tmp_path, monkeypatch):
         )
         assert run_trial(settings, prepare(settings)).status == "completed"
     files = sorted(sweep.glob("wandb/offline-run-*/run-*.wandb"))
-    return {path.stem.removeprefix("run-"): list(read_run(path)) for path in files}
+    return {path.stem.removeprefix("run-"): wandb_records(path) for path in files}
 
 
 def test_each_of_two_trials_in_one_process_has_a_whole_run_of_its_own(wandb_runs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal
@@ -138,8 +139,6 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
 
 def _renamed(sweeps: list[Sweep]) -> list[Sweep]:
     """Sweeps of the same folder name are told apart by their paths."""
-    from dataclasses import replace
-
     names = Counter(sweep.name for sweep in sweeps)
     return [sweep if names[sweep.name] == 1 else replace(sweep, name=str(sweep.folder)) for sweep in sweeps]
 
