@@ -38,11 +38,12 @@ from transformers import AutoTokenizer, PretrainedConfig
 
 from seedgrid.data.datamodule import Batch, TokenDataModule
 from seedgrid.data.sources import load
-from seedgrid.data.tokens import tokenize
+from seedgrid.data.tokens import tokenize, used_words
 from seedgrid.model import packing
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.pretrained import locate
+from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings
 from seedgrid.trials.run import configure_process
 
@@ -111,6 +112,9 @@ def measure(settings: Settings, steps: int) -> dict[str, str]:
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     train, validation = (tokenize(part, tokenizer, settings.data.max_length) for part in (data.train, data.validation))
     network = build_network(folder, data.labels, 0, settings.model.layers, settings.model.dropout)
+    packs = settings.model.packing and packing.can_pack(network)
+    if packs:
+        keep_used_words(network, torch.from_numpy(used_words(train, validation)))
     batches = TokenDataModule(
         train,
         validation,
@@ -119,7 +123,7 @@ def measure(settings: Settings, steps: int) -> dict[str, str]:
         validation_batch_size=settings.evaluation.batch_size,
         steps=2 * steps + WARM_UP,
         pad_id=network.config.pad_token_id or 0,
-        packing=settings.model.packing and packing.can_pack(network),
+        packing=packs,
     )
     module = FineTuning(network, settings.recipe, 2 * steps + WARM_UP, settings.seed.dropout)
     module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it

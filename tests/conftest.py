@@ -26,9 +26,10 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from seedgrid.data import grammar
 from seedgrid.data.datamodule import TokenDataModule
-from seedgrid.data.tokens import Tokens, tokenize
+from seedgrid.data.tokens import Tokens, tokenize, used_words
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
+from seedgrid.model.vocabulary import keep_used_words, whole_state
 from seedgrid.settings import Recipe, Settings, read_settings
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -118,7 +119,11 @@ class Fitted:
     losses: list[float]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return self.module.network.state_dict()
+        return whole_state(self.module.network)
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """What a checkpoint holds of it."""
+        return self.module.network.state_dict(), self.optimizer.state_dict()
 
 
 class _Losses(pl.Callback):
@@ -146,11 +151,13 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
         packing: bool = True,
     ) -> Fitted:
         network = build_network(tiny_model, ("no", "yes"), init_seed=0, dropout=dropout)
+        train, validation = tiny_tokens
+        if packing:
+            keep_used_words(network, torch.from_numpy(used_words(train, validation)))
         weights, optimizer_state = state
         if weights:
             network.load_state_dict(weights)
         steps = 10
-        train, validation = tiny_tokens
         data = TokenDataModule(
             train,
             validation,

@@ -55,7 +55,7 @@ def test_a_resumed_training_is_validated_at_the_steps_that_are_left(fit, validat
     begun_callback, begun = validation([0, 3, 5, 8, 10])
     first = fit(begun_callback, stop=5)
     rest_callback, rest = validation([0, 3, 5, 8, 10])
-    fit(rest_callback, start=5, state=(first.weights(), first.optimizer.state_dict()))
+    fit(rest_callback, start=5, state=first.state())
     assert [evaluation.step for evaluation in begun] == [0, 3, 5]
     assert [evaluation.step for evaluation in rest] == [8, 10]
     for expected, found in zip(whole, [*begun, *rest], strict=True):

@@ -149,7 +149,7 @@ def test_each_step_draws_a_mask_of_its_own(fit, recipe, tiny_tokens):
 def test_training_goes_on_from_any_step_as_if_it_had_not_stopped(fit):
     whole, begun = fit(), fit(stop=4)
     assert begun.losses == whole.losses[:4]
-    rest = fit(start=4, state=(begun.weights(), begun.optimizer.state_dict()))
+    rest = fit(start=4, state=begun.state())
     assert rest.losses == whole.losses[4:]
     assert all(torch.equal(value, rest.weights()[name]) for name, value in whole.weights().items())
 

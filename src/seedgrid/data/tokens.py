@@ -103,6 +103,11 @@ def _table(tokens: Tokens) -> pa.Table:
     )
 
 
+def used_words(*parts: Tokens) -> np.ndarray:
+    """The word pieces that occur, each once, sorted; int64."""
+    return np.unique(np.concatenate([tokens.ids for tokens in parts])).astype(np.int64)
+
+
 def tokenizer_digest(folder: Path) -> str:
     """SHA-256 over the files of a model folder that define its tokenizer."""
     sha = hashlib.sha256()

@@ -80,7 +80,9 @@ def _create(folder: Path, network, tokenizer_folder: Path) -> None:
 def _serialized(network, facts: dict[str, Any]) -> bytes:
     from safetensors.torch import save
 
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    from seedgrid.model.vocabulary import whole_state
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in whole_state(network).items()}
     return save(weights, metadata={"format": "pt", "seedgrid": json.dumps(facts)})
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from seedgrid.data.datamodule import collate, collate_packed, training_batches, validation_batches
-from seedgrid.data.tokens import Tokens, read_tokens
+from seedgrid.data.tokens import Tokens, read_tokens, used_words
 from seedgrid.evaluation.schedule import evaluation_steps
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.packing import can_pack
+from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.run import configure_process
@@ -30,6 +31,8 @@ def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
     mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(prepared.precision)
     network = build_network(prepared.model_folder, prepared.labels, 0, settings.model.layers, settings.model.dropout)
     packing = settings.model.packing and can_pack(network)
+    if packing:
+        keep_used_words(network, torch.from_numpy(used_words(train, validation)))
     module = FineTuning(network, settings.recipe, prepared.steps, dropout_seed=0).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import math
+import platform
 import resource
 import sys
 import time
@@ -13,9 +15,10 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from filelock import Timeout
@@ -24,7 +27,7 @@ from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from seedgrid.data.datamodule import TokenDataModule
-from seedgrid.data.tokens import Tokens, read_tokens
+from seedgrid.data.tokens import Tokens, read_tokens, used_words
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation, FractionalValidation
 from seedgrid.evaluation.schedule import evaluation_steps
@@ -32,6 +35,7 @@ from seedgrid.files import write_whole
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.packing import can_pack
+from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_model import keep_if_best
@@ -41,6 +45,8 @@ from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.rungs import check_rung, leave_at_rung, score_at
 from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,9 @@ def _train(
     network = build_network(
         prepared.model_folder, prepared.labels, seeds.init, settings.model.layers, settings.model.dropout
     )
+    packing = settings.model.packing and can_pack(network)
+    if packing:
+        keep_used_words(network, torch.from_numpy(_used_words(prepared.train, prepared.validation)))
     if state is not None:
         start, seconds_before = state["step"], state["seconds"]
         network.load_state_dict(state["network"])
@@ -182,7 +191,7 @@ def _train(
         steps=prepared.steps,
         start=start,
         pad_id=_pad_id(prepared.model_folder),
-        packing=settings.model.packing and can_pack(network),
+        packing=packing,
     )
     optimizer_state = None if state is None else state["optimizer"]
     module = FineTuning(network, recipe, prepared.steps, seeds.dropout, start, optimizer_state)
@@ -348,16 +357,31 @@ def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRe
 def configure_process(threads: int) -> None:
     """Threads decide the order of additions, so they are part of a trial; what libraries say is not."""
     torch.set_num_threads(threads)
+    _keep_freed_memory()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Let the next step have a step's large tensors: by default, glibc hands them back, and Linux clears them again."""
+    if platform.libc_ver()[0] == "glibc":
+        c = ctypes.CDLL(None)
+        c.mallopt(_M_MMAP_MAX, 0)
+        c.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 @lru_cache(maxsize=4)
 def _tokens(path: Path) -> Tokens:
     """Tokens stay in memory between the trials of a worker."""
     return read_tokens(path)
+
+
+@lru_cache(maxsize=1)
+def _used_words(train: Path, validation: Path) -> np.ndarray:
+    return used_words(_tokens(train), _tokens(validation))
 
 
 @lru_cache(maxsize=1)
