@@ -108,9 +108,14 @@ def used_words(*parts: Tokens) -> np.ndarray:
     return np.unique(np.concatenate([tokens.ids for tokens in parts])).astype(np.int64)
 
 
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a model folder that define its tokenizer, sorted."""
+    return sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)})
+
+
 def tokenizer_digest(folder: Path) -> str:
     """SHA-256 over the files of a model folder that define its tokenizer."""
     sha = hashlib.sha256()
-    for path in sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)}):
+    for path in tokenizer_files(folder):
         sha.update(f"{path.name};".encode() + hashlib.sha256(path.read_bytes()).digest())
     return sha.hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from seedgrid.data.tokens import tokenizer_files
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 from seedgrid.seeds import Seeds
@@ -66,12 +67,11 @@ def _rank(facts: dict[str, Any]) -> tuple:
 
 
 def _create(folder: Path, network, tokenizer_folder: Path) -> None:
-    from transformers import AutoTokenizer
-
     beside = folder.with_name(f".{FOLDER}.part")
     shutil.rmtree(beside, ignore_errors=True)
     network.config.save_pretrained(beside)
-    AutoTokenizer.from_pretrained(str(tokenizer_folder)).save_pretrained(beside)
+    for file in tokenizer_files(tokenizer_folder):
+        shutil.copy(file, beside)
     if folder.exists():  # an earlier process was killed before it wrote the weights
         shutil.rmtree(folder)
     beside.rename(folder)
