@@ -13,9 +13,10 @@ same steps), number of trials and cores. They alternate, and which one begins al
   and the weights were loaded once. ``--trainer-processes N`` runs N loops at once, on a share of the cores each.
 
 Prints both rates for each round, their ratio, and peak memory (of all processes; pages that they share count once where
-the system tells); then the median ratio and its range. Seeds differ from round to round. They mean other weights and
-orders to Trainer, so trials cannot be compared one by one: the last lines compare the distributions of best scores and
-of losses at the last validation (two-sided Mann-Whitney and Kolmogorov-Smirnov tests).
+the system tells); then the median ratio and its range, and the ratio that a sweep of many trials comes to, where the
+start does not count any more. Seeds differ from round to round. They mean other weights and orders to Trainer, so
+trials cannot be compared one by one: the last lines compare the distributions of best scores and of losses at the last
+validation (two-sided Mann-Whitney and Kolmogorov-Smirnov tests).
 """
 
 from __future__ import annotations
@@ -190,6 +191,12 @@ def main() -> None:
         print(f"{memory[0]:11.2f}{memory[1]:9.2f}", flush=True)
     ratios = [ours.per_hour / theirs.per_hour for ours, theirs in zip(*measured, strict=True)]
     print(f"\nratio: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    workers = min(CORES // settings.trainer.threads or 1, arguments.trials)
+    start_up = np.median([ours.seconds - ours.in_trials / workers for ours in measured[0]])
+    many = [theirs.seconds / (ours.in_trials / workers) for ours, theirs in zip(*measured, strict=True)]
+    print(
+        f"start-up, end and idle workers: {start_up:.1f} s of a sweep; without them the ratio is {np.median(many):.2f}"
+    )
     ours, theirs = (pd.concat([one.evaluations for one in side], ignore_index=True) for side in measured)
     steps = {tuple(rows["step"]) for side in (ours, theirs) for _, rows in side.groupby("trial")}
     if len(steps) != 1:

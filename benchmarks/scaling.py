@@ -45,11 +45,13 @@ class Measured:
         seconds: of wall time.
         memory: bytes, the largest sum over all processes.
         evaluations: a row per validation: ``trial``, ``step``, ``score``, ``loss``.
+        in_trials: seconds of all trials together, without start-up; they overlap where there are several workers.
     """
 
     seconds: float
     memory: int
     evaluations: pd.DataFrame
+    in_trials: float = 0.0
 
     @property
     def per_hour(self) -> float:
@@ -106,8 +108,10 @@ def run_sweep(overrides: list[str], seeds: range) -> Measured:
         if status != 0:
             output.seek(0)
             sys.exit(f"{output.read()}\nerror: train.py ended with exit code {status}")
-        evaluations = read_sweep(sweep).evaluations.assign(trial=lambda rows: rows["init"])
-    return Measured(seconds, peak.bytes, evaluations[["trial", "step", "score", "loss"]].sort_values(["trial", "step"]))
+        read = read_sweep(sweep)
+    evaluations = read.evaluations.assign(trial=read.evaluations["init"]).sort_values(["trial", "step"])
+    in_trials = float(read.trials["seconds"].sum())
+    return Measured(seconds, peak.bytes, evaluations[["trial", "step", "score", "loss"]], in_trials)
 
 
 def numbers(text: str) -> list[int]:

@@ -8,6 +8,7 @@ gradients of the two passes are apart without dropout.
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,11 +23,12 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from seedgrid.data.datamodule import Batch, collate, collate_packed, training_batches, validation_batches
 from seedgrid.data.sources import load
-from seedgrid.data.tokens import Tokens, tokenize
+from seedgrid.data.tokens import Tokens, tokenize, used_words
 from seedgrid.model import packing
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.pretrained import locate
+from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.run import configure_process
 
@@ -92,9 +94,15 @@ def compare(settings: Settings, network: PreTrainedModel, padded: Batch, packed:
 
 def measure_steps(settings: Settings, network: PreTrainedModel, train: Tokens, steps: int) -> None:
     """Print what forward pass, backward pass, clipping and the optimizer take."""
-    module = FineTuning(network, settings.recipe, steps, 0)
-    module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it
-    optimizer = module.configure_optimizers()
+
+    def optimizer_of(network: PreTrainedModel) -> torch.optim.Optimizer:
+        module = FineTuning(network, settings.recipe, steps, 0)
+        module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it
+        return module.configure_optimizers()
+
+    cut = copy.deepcopy(network)
+    keep_used_words(cut, torch.from_numpy(used_words(train)))
+    whole_optimizer, cut_optimizer = optimizer_of(network), optimizer_of(cut)
     batches = training_batches(settings.seed.order, len(train), settings.recipe.batch_size, steps)
     compare(settings, network, collate(train, batches[0], 0), collate_packed(train, batches[0]))
     ways: dict[str, tuple[Callable, Callable, Callable]] = {
@@ -109,18 +117,24 @@ def measure_steps(settings: Settings, network: PreTrainedModel, train: Tokens, s
             pytorch_dropout,
         ),
         "packed": (lambda indices: collate_packed(train, indices), packing.packed_logits, nullcontext),
+        "packed, vocabulary in use": (
+            lambda indices: collate_packed(train, indices),
+            packing.packed_logits,
+            nullcontext,
+        ),
     }
     clock, tokens = Clock(), []
     for step, indices in enumerate(batches):
         lengths = train.lengths[indices]
         tokens.append((lengths.sum(), lengths.max() * len(lengths)))
         for name, (make, forward, context) in ways.items():
+            trained, optimizer = (cut, cut_optimizer) if "vocabulary" in name else (network, whole_optimizer)
             torch.manual_seed(step)
             with clock(name), context():
                 batch = make(indices)
-                cross_entropy(forward(network, batch), batch["labels"]).backward()
+                cross_entropy(forward(trained, batch), batch["labels"]).backward()
                 if settings.recipe.gradient_norm is not None:
-                    torch.nn.utils.clip_grad_norm_(network.parameters(), settings.recipe.gradient_norm)
+                    torch.nn.utils.clip_grad_norm_(trained.parameters(), settings.recipe.gradient_norm)
                 optimizer.step()
                 optimizer.zero_grad()
     real, with_padding = np.mean(tokens, axis=0)
