@@ -1,11 +1,13 @@
 """What goes to Weights & Biases, read back from the files that its offline runs leave."""
 
 import csv
+import threading
 
 import pytest
 
 from seedgrid.trials import loggers
 from seedgrid.trials.preparation import prepare
+from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.run import run_trial
 
 
@@ -90,6 +92,33 @@ def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(
     settings = settings_of([*overrides, "recipe.epochs=0.5", f"sweep={tmp_path / 'sweep'}"])
     assert run_trial(settings, prepare(settings)).status == "completed"
     assert "this trial goes on without it" in capsys.readouterr().err
+
+
+def test_training_does_not_wait_for_a_server_and_nothing_is_lost_by_that(
+    tiny, settings_of, tmp_path, monkeypatch, wandb_records
+):
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    trained, answered, init, add_step = threading.Event(), [], wandb.init, TrialRecord.add_step
+
+    def slow(**arguments):
+        answered.append(trained.wait(60))
+        return init(**arguments)
+
+    def note(record, *row):
+        add_step(record, *row)
+        trained.set()
+
+    monkeypatch.setattr(wandb, "init", slow)
+    monkeypatch.setattr(TrialRecord, "add_step", note)
+    overrides = [o for o in tiny if o != "logger=none"]
+    settings = settings_of([*overrides, "recipe.epochs=1", f"sweep={tmp_path / 'sweep'}"])
+    assert run_trial(settings, prepare(settings)).status == "completed"
+    assert answered == [True]
+    [file] = (tmp_path / "sweep").glob("wandb/offline-run-*/run-*.wandb")
+    history = [items(r.history.item) for r in wandb_records(file) if r.WhichOneof("record_type") == "history"]
+    assert [int(row["trainer/global_step"]) for row in history if "train/loss" in row] == list(range(1, 7))
 
 
 def test_csv_logger_leaves_every_step_in_the_trials_folder(tiny, settings_of, tmp_path):

@@ -1,9 +1,14 @@
-"""A trial's curves in Weights & Biases or CSV. A logger that fails is dropped with one line; the trial goes on."""
+"""A trial's curves in Weights & Biases or CSV, written beside the training: the trial waits for no server.
+
+A logger that fails is dropped with one line; the trial goes on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ from seedgrid.trials.store import trial_name
 
 
 class TrialLog:
-    """Where a trial's curves go; every method is safe to call whatever the logger does.
+    """Where a trial's curves go; every method is safe to call whatever the logger does, and only ``finish`` waits.
 
     Args:
         settings: the trial's.
@@ -24,9 +29,10 @@ class TrialLog:
     """
 
     def __init__(self, settings: Settings, fingerprint: str, config: dict[str, Any]) -> None:
-        self.logger: Logger | None = None
+        self.logger: Logger | None = None  # used in the one thread alone
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="logger")
         opener = {"wandb": _open_wandb, "csv": _open_csv, "none": lambda *_: None}[settings.logger.kind]
-        self._guard(lambda: setattr(self, "logger", opener(settings, fingerprint, config)))
+        self._do(lambda: setattr(self, "logger", opener(settings, fingerprint, config)))
 
     def log_step(self, step: int, loss: float, learning_rate: float) -> None:
         self._log({"train/loss": loss, "train/learning_rate": learning_rate}, step)
@@ -36,7 +42,7 @@ class TrialLog:
         self._log({"epoch": row["epoch"], **columns}, int(row["step"]))
 
     def finish(self, summary: dict[str, Any], failed: bool = False) -> None:
-        """Close the run, so that the next trial of this process opens its own."""
+        """Close the run when all is written, so that the next trial of this process opens its own."""
 
         def close() -> None:
             if isinstance(self.logger, WandbLogger):
@@ -45,19 +51,27 @@ class TrialLog:
             elif self.logger is not None:
                 self.logger.finalize("failed" if failed else "success")
 
-        self._guard(close)
-        self.logger = None
+        self._do(close)
+        self._thread.shutdown()
 
     def _log(self, values: dict[str, float], step: int) -> None:
-        if self.logger is not None:
-            self._guard(lambda: self.logger.log_metrics(values, step))
+        def log() -> None:
+            if self.logger is not None:
+                self.logger.log_metrics(values, step)
 
-    def _guard(self, action) -> None:
-        try:
-            action()
-        except Exception as error:  # a logger is never worth a trial
-            print(f"logger: {type(error).__name__}: {error}; this trial goes on without it", file=sys.stderr)
-            self.logger = None
+        self._do(log)
+
+    def _do(self, action: Callable[[], None]) -> None:
+        """Have the thread do it, after all that it was given before."""
+
+        def guarded() -> None:
+            try:
+                action()
+            except Exception as error:  # a logger is never worth a trial
+                print(f"logger: {type(error).__name__}: {error}; this trial goes on without it", file=sys.stderr)
+                self.logger = None
+
+        self._thread.submit(guarded)
 
 
 def run_id(sweep: str, fingerprint: str, seeds: Seeds) -> str:
