@@ -40,7 +40,8 @@ class UsedWords(torch.nn.Embedding):
         """The embedding as it would be if it had been trained whole, on the CPU; word pieces x width."""
         weight = self.weight.detach().cpu()
         places = self.places.cpu()
-        return torch.where((places < 0)[:, None], self.pretrained[0] * weight[-1], weight[places])
+        rest = (self.pretrained[0] * weight[-1]).to(weight.dtype)
+        return torch.where((places < 0)[:, None], rest, weight[places])
 
 
 def keep_used_words(network: PreTrainedModel, used: torch.Tensor) -> None:
