@@ -125,7 +125,7 @@ def measure(settings: Settings, steps: int) -> dict[str, str]:
         pad_id=network.config.pad_token_id or 0,
         packing=packs,
     )
-    module = FineTuning(network, settings.recipe, 2 * steps + WARM_UP, settings.seed.dropout)
+    module = FineTuning(network, settings.recipe, 2 * steps + WARM_UP, len(train), settings.seed.dropout)
     module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it
     optimizer = module.configure_optimizers()
 

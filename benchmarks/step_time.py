@@ -96,7 +96,7 @@ def measure_steps(settings: Settings, network: PreTrainedModel, train: Tokens, s
     """Print what forward pass, backward pass, clipping and the optimizer take."""
 
     def optimizer_of(network: PreTrainedModel) -> torch.optim.Optimizer:
-        module = FineTuning(network, settings.recipe, steps, 0)
+        module = FineTuning(network, settings.recipe, steps, len(train), 0)
         module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it
         return module.configure_optimizers()
 

@@ -105,6 +105,13 @@ def recipe() -> Recipe:
         warmup=0.2,
         weight_decay=0.01,
         gradient_norm=1.0,
+        clip="global",
+        bias_correction=True,
+        schedule="linear",
+        dropout_steps="all",
+        layer_decay=1.0,
+        reinitialize=0,
+        freeze=None,
         betas=[0.9, 0.999],
         eps=1e-8,
     )
@@ -168,7 +175,7 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
             start=start,
             packing=packing,
         )
-        module = FineTuning(network, recipe, steps, dropout_seed, start, optimizer_state or None)
+        module = FineTuning(network, recipe, steps, len(train), dropout_seed, start, optimizer_state or None)
         losses = _Losses()
         trainer = pl.Trainer(
             accelerator="cpu",

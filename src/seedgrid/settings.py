@@ -86,9 +86,16 @@ class Recipe(SettingsGroup):
         batch_size: examples a step.
         learning_rate: peak rate.
         warmup: share of the steps in which the rate rises linearly from 0; then it falls linearly to 0.
+        schedule: ``linear``, or ``dodge2020``: that schedule twice over, once restarted each epoch.
         weight_decay: decoupled, on everything but biases and norms.
-        gradient_norm: gradients are clipped to this total norm; None: not clipped.
-        betas, eps: of AdamW.
+        gradient_norm: gradients are clipped to this norm; None: not clipped.
+        clip: what has that norm: ``global``, all gradients together; ``tensor``, each parameter tensor's.
+        bias_correction: of Adam's moments; without it the optimizer is BertAdam.
+        betas, eps: of the optimizer.
+        dropout_steps: ``all``, or ``first_of_epoch``: all other steps train without dropout.
+        layer_decay: rate of a layer over that of the layer above; the head and the top layer have the full rate.
+        reinitialize: so many top layers, and the pooler, start from the init seed instead of pretrained weights.
+        freeze: 0: the embeddings stay as pretrained; k: they and the lowest k layers; None: everything is trained.
     """
 
     name: str
@@ -98,6 +105,13 @@ class Recipe(SettingsGroup):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     gradient_norm: Positive | None
+    clip: Literal["global", "tensor"]
+    bias_correction: bool
+    schedule: Literal["linear", "dodge2020"]
+    dropout_steps: Literal["all", "first_of_epoch"]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    reinitialize: Annotated[int, Field(ge=0, strict=True)]
+    freeze: Annotated[int, Field(ge=0, strict=True)] | None
     betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
     eps: Positive
 
@@ -106,11 +120,13 @@ class EvaluationSettings(SettingsGroup):
     """``evaluation``: when to validate.
 
     Attributes:
+        schedule: ``even``, or ``dodge2020``: as the paper's code, denser at the start (see ``evaluation.schedule``).
         per_epoch: validations an epoch; 0.5 means every second epoch.
         at_start: validate before the first step too.
         batch_size: examples a validation batch.
     """
 
+    schedule: Literal["even", "dodge2020"]
     per_epoch: Annotated[float, Field(gt=0, le=10_000)]  # above it, a mistake: more validations than steps
     at_start: bool
     batch_size: Count

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.evaluation.schedule import dodge2020_steps, evaluation_steps
 
 PER_EPOCH = st.one_of(st.integers(1, 40), st.sampled_from([0.1, 0.3, 0.5, 0.7, 1.5, 2.5, 3.3, 1 / 3, 1e-3]))
 
@@ -68,3 +68,16 @@ def test_every_epochs_end_is_validated_where_validations_are_a_whole_number(epoc
     chosen = evaluation_steps(epochs * steps_per_epoch, steps_per_epoch, per_epoch)
     assert {epoch * steps_per_epoch for epoch in range(1, epochs + 1)} <= set(chosen)
     assert len(chosen) == epochs * min(per_epoch, steps_per_epoch)
+
+
+@pytest.mark.parametrize("steps_per_epoch", [7, 60, 230, 536, 4210])
+def test_the_papers_code_validated_densely_at_the_start(steps_per_epoch):
+    steps = 3 * steps_per_epoch
+    expected = {0, steps, *range(1, min(50, steps_per_epoch + 1))}
+    expected |= {
+        step for step in range(50, min(300, steps_per_epoch) + 1) if step % max(1, steps_per_epoch // 100) == 0
+    }
+    interval = min(100, max(1, steps_per_epoch // 10))
+    for epoch in range(3):
+        expected |= {epoch * steps_per_epoch + step for step in range(interval, steps_per_epoch + 1, interval)}
+    assert dodge2020_steps(steps, steps_per_epoch, at_start=True) == sorted(expected)

@@ -174,5 +174,5 @@ def test_segments_go_only_to_networks_that_know_several(recipe, kinds, given):
 
     network = Network()
     batch = {name: torch.zeros(1, 4, dtype=torch.int64) for name in ("input_ids", "token_type_ids", "attention_mask")}
-    assert FineTuning(network, recipe, 1, 0)({**batch, "labels": torch.zeros(1)}).shape == (1, 2)
+    assert FineTuning(network, recipe, 1, 1, 0)({**batch, "labels": torch.zeros(1)}).shape == (1, 2)
     assert ("token_type_ids" in network.inputs) == given

@@ -5,6 +5,37 @@ from __future__ import annotations
 from fractions import Fraction
 from math import floor
 
+from seedgrid.settings import EvaluationSettings
+
+
+def schedule_of(evaluation: EvaluationSettings, steps: int, steps_per_epoch: int) -> list[int]:
+    """Steps after which a trial is validated, ascending, without repeats; 0 is before the first step.
+
+    Args:
+        evaluation: the settings.
+        steps: of the whole training.
+        steps_per_epoch: of one pass over the examples.
+    """
+    if evaluation.schedule == "dodge2020":
+        return dodge2020_steps(steps, steps_per_epoch, evaluation.at_start)
+    return evaluation_steps(steps, steps_per_epoch, evaluation.per_epoch, evaluation.at_start)
+
+
+def dodge2020_steps(steps: int, steps_per_epoch: int, at_start: bool = False) -> list[int]:
+    """As the released code of Dodge et al. (2020) validated.
+
+    In the first epoch after each of the first 49 steps, then up to step 300 about a hundred times an epoch; in all
+    epochs ten times, or after every 100 steps where that is more often; and after the last step.
+    """
+    tenth, hundredth = min(100, max(1, steps_per_epoch // 10)), max(1, steps_per_epoch // 100)
+    chosen = {0} if at_start else set()
+    for step in range(1, steps + 1):
+        in_epoch = (step - 1) % steps_per_epoch + 1
+        early = step <= steps_per_epoch and (step < 50 or (step <= 300 and step % hundredth == 0))
+        if early or in_epoch % tenth == 0:
+            chosen.add(step)
+    return sorted(chosen | {steps})
+
 
 def evaluation_steps(steps: int, steps_per_epoch: int, per_epoch: float, at_start: bool = False) -> list[int]:
     """Steps after which to validate, ascending, without repeats; 0 is before the first step.

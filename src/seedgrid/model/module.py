@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytorch_lightning as pl
 import torch
 from torch.nn.functional import cross_entropy
 
 from seedgrid.data.datamodule import Batch
+from seedgrid.model.bert_adam import BertAdam
+from seedgrid.model.layers import depths
 from seedgrid.model.packing import packed_logits
-from seedgrid.model.schedules import linear_with_warmup
+from seedgrid.model.schedules import linear_with_warmup, twice_with_restarts
 from seedgrid.seeds import dropout_state
-from seedgrid.settings import Recipe
+from seedgrid.settings import Recipe, steps_per_epoch
 
 
 class FineTuning(pl.LightningModule):
@@ -20,6 +24,7 @@ class FineTuning(pl.LightningModule):
         network: gives logits (examples x classes) for a batch.
         recipe: how to optimize.
         steps: optimizer steps of the whole training.
+        examples: of the training set.
         dropout_seed: draws the dropout masks.
         start: steps that were taken before; the next one is number ``start`` (counted from 0).
         optimizer_state: what the optimizer held after them; None at the start.
@@ -30,6 +35,7 @@ class FineTuning(pl.LightningModule):
         network: torch.nn.Module,
         recipe: Recipe,
         steps: int,
+        examples: int,
         dropout_seed: int,
         start: int = 0,
         optimizer_state: dict | None = None,
@@ -38,6 +44,7 @@ class FineTuning(pl.LightningModule):
         self.network = network
         self.recipe = recipe
         self.steps = steps
+        self.examples = examples
         self.dropout_seed = dropout_seed
         self.start = start
         self.optimizer_state = optimizer_state
@@ -56,28 +63,54 @@ class FineTuning(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         step = self.start + batch_idx
         torch.manual_seed(dropout_state(self.dropout_seed, step))
-        self.learning_rate = self.recipe.learning_rate * linear_with_warmup(step, self.steps, self.recipe.warmup)
+        self.learning_rate = self.recipe.learning_rate * self._rate(step)
         for group in self.optimizers(use_pl_optimizer=False).param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = self.learning_rate * group["share"]
+        dropout = self.recipe.dropout_steps == "all" or step % self._steps_per_epoch == 0
+        if self.network.training != dropout:
+            self.network.train(dropout)
         return cross_entropy(self(batch).float(), batch["labels"])
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return steps_per_epoch(self.examples, self.recipe.batch_size)
+
+    def _rate(self, step: int) -> float:
+        """The schedule's factor of the peak rate."""
+        recipe = self.recipe
+        if recipe.schedule == "linear":
+            return linear_with_warmup(step, self.steps, recipe.warmup)
+        # Their total leaves the smaller last batch of each epoch out.
+        total = max(1, math.floor(self.examples / recipe.batch_size * recipe.epochs))
+        return twice_with_restarts(step, self._steps_per_epoch, total, recipe.warmup)
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         # Lightning itself refuses to clip for a fused optimizer under any mixed precision.
-        if gradient_clip_val is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+        if gradient_clip_val is None:
+            return
+        together = self.recipe.clip == "global"
+        for clipped in [self.network.parameters()] if together else self.network.parameters():
+            torch.nn.utils.clip_grad_norm_(clipped, gradient_clip_val)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        decayed, exempt = [], []
+        recipe = self.recipe
+        below = depths(self.network) if recipe.layer_decay < 1 else {}
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
-            # One-dimensional parameters are the biases and the norms' weights, whatever an architecture calls them.
-            (exempt if parameter.ndim < 2 or name.endswith("bias") else decayed).append(parameter)
-        optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.recipe.weight_decay}, {"params": exempt, "weight_decay": 0.0}],
-            lr=0.0,  # set before every step
-            betas=tuple(self.recipe.betas),
-            eps=self.recipe.eps,
-            fused=self.trainer.precision != "16-mixed",  # the fused step scales gradients back: too late to clip them
-        )
+            if parameter.requires_grad:
+                # One-dimensional parameters are the biases and norms' weights, whatever an architecture calls them.
+                decay = 0.0 if parameter.ndim < 2 or name.endswith("bias") else recipe.weight_decay
+                share = recipe.layer_decay ** below.get(name, 0)
+                groups.setdefault((decay, share), []).append(parameter)
+        settings = {"lr": 0.0, "betas": tuple(recipe.betas), "eps": recipe.eps}  # the rate is set before every step
+        parameters = [
+            {"params": members, "weight_decay": decay, "share": share} for (decay, share), members in groups.items()
+        ]
+        if recipe.bias_correction:
+            # The fused step scales half precision's gradients back: too late to clip them.
+            optimizer = torch.optim.AdamW(parameters, fused=self.trainer.precision != "16-mixed", **settings)
+        else:
+            optimizer = BertAdam(parameters, **settings)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None

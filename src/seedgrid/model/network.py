@@ -11,11 +11,17 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from seedgrid.errors import InputError
+from seedgrid.model.layers import encoder_layers
 from seedgrid.seeds import new_layer_weights
 
 
 def build_network(
-    folder: Path, labels: tuple[str, ...], init_seed: int, layers: int | None = None, dropout: float | None = None
+    folder: Path,
+    labels: tuple[str, ...],
+    init_seed: int,
+    layers: int | None = None,
+    dropout: float | None = None,
+    reinitialize: int = 0,
 ) -> PreTrainedModel:
     """A sequence classifier with pretrained weights and a new head, on the CPU, in float32.
 
@@ -23,11 +29,21 @@ def build_network(
     have, and the classification head even if it has one, is drawn from the init seed: weights normal with the model's
     own ``initializer_range``, biases 0.
 
+    Args:
+        folder: an ordinary Hugging Face model folder.
+        labels: class names.
+        init_seed: draws what is new.
+        layers: keep the first so many encoder layers; None: all.
+        dropout: probability everywhere; None: as pretrained.
+        reinitialize: so many layers at the top, and the pooler, are new too (Zhang et al. 2021, section 5).
+
     Raises:
         InputError: the folder holds no encoder that Transformers can classify with, or it lacks encoder weights.
     """
     pristine, new = _pretrained(folder, labels, layers, dropout)
     network = copy.deepcopy(pristine)
+    if reinitialize:
+        new += _top_of(network, reinitialize, new)
     parameters = dict(network.named_parameters())
     seen: Counter[tuple[int, ...]] = Counter()
     with torch.no_grad():
@@ -41,6 +57,13 @@ def build_network(
                 parameter.copy_(torch.from_numpy(new_layer_weights(init_seed, shape, scale, repeat=seen[shape])))
                 seen[shape] += 1
     return network
+
+
+def _top_of(network: PreTrainedModel, layers: int, new: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the parameters of the top layers and the pooler, without those that are new already."""
+    top = {id(parameter) for layer in encoder_layers(network)[-layers:] for parameter in layer.parameters()}
+    names = (name for name, parameter in network.named_parameters() if id(parameter) in top or ".pooler." in name)
+    return tuple(name for name in names if name not in new)
 
 
 @lru_cache(maxsize=1)

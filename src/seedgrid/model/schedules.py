@@ -12,3 +12,20 @@ def linear_with_warmup(step: int, steps: int, warmup: float) -> float:
     if progress < warmup:
         return progress / warmup
     return (1 - progress) / (1 - warmup)
+
+
+def twice_with_restarts(step: int, steps_per_epoch: int, steps: int, warmup: float) -> float:
+    """Factor of the peak rate as the released code of Dodge et al. (2020) had it.
+
+    The training loop scaled the rate by the schedule of the step within the epoch, BertAdam once more by that of the
+    step within the training. Their ``steps`` can be a few less than are taken: those have rate 0.
+
+    Args:
+        step: counted from 0.
+        steps_per_epoch: steps of one pass over the examples.
+        steps: what both schedules take for the length of the training.
+        warmup: share of it.
+    """
+    return max(0.0, linear_with_warmup(step % steps_per_epoch, steps, warmup)) * max(
+        0.0, linear_with_warmup(step, steps, warmup)
+    )

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from seedgrid.analysis.expected import expected_max
 from seedgrid.analysis.stopping import best_plan, rule_of_thumb
 from seedgrid.errors import InputError
-from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Count, Positive, SettingsGroup, checked, steps_per_epoch
@@ -164,11 +164,9 @@ def make_plan(options: Options, sweep: PlannedSweep, prepared: Prepared) -> Star
         _refuse_other_seeds(folder, before, options, sweep.seeds)
         return before
     full_trainings = _read_full_trainings(options, sweep.settings.task.metric)
-    steps = evaluation_steps(
-        prepared.steps,
-        steps_per_epoch(prepared.train_examples, sweep.settings.recipe.batch_size),
-        sweep.settings.evaluation.per_epoch,
-    )
+    evaluation, batch_size = sweep.settings.evaluation, sweep.settings.recipe.batch_size
+    schedule = schedule_of(evaluation, prepared.steps, steps_per_epoch(prepared.train_examples, batch_size))
+    steps = [step for step in schedule if step > 0]
     if options.budget is not None:
         start, at, keep = _spend(options, len(sweep.seeds), steps, full_trainings)
         start -= options.extend

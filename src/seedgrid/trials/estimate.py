@@ -11,7 +11,7 @@ import torch
 
 from seedgrid.data.datamodule import collate, collate_packed, training_batches, validation_batches
 from seedgrid.data.tokens import Tokens, read_tokens, used_words
-from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.packing import can_pack
@@ -33,7 +33,7 @@ def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
     packing = settings.model.packing and can_pack(network)
     if packing:
         keep_used_words(network, torch.from_numpy(used_words(train, validation)))
-    module = FineTuning(network, settings.recipe, prepared.steps, dropout_seed=0).to(device)
+    module = FineTuning(network, settings.recipe, prepared.steps, len(train), dropout_seed=0).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
 
     def seconds_of(tokens: Tokens, indices: np.ndarray, training: bool) -> float:
@@ -56,10 +56,5 @@ def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
     module.eval()
     with torch.inference_mode():
         a_pass = seconds_of(validation, batches[len(batches) // 2], False) * len(batches)
-    schedule = evaluation_steps(
-        prepared.steps,
-        steps_per_epoch(len(train), size),
-        settings.evaluation.per_epoch,
-        settings.evaluation.at_start,
-    )
+    schedule = schedule_of(settings.evaluation, prepared.steps, steps_per_epoch(len(train), size))
     return median(timed[1:] or timed) * prepared.steps + a_pass * len(schedule)

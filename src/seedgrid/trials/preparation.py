@@ -141,6 +141,15 @@ def check_fit(settings: Settings, model_folder: Path) -> None:
     layers, length = settings.model.layers, settings.data.max_length
     if layers is not None and depth is not None and layers > depth:
         raise InputError(f"model.layers={layers}: the model has only {depth}; give at most that")
+    recipe, kept = settings.recipe, layers or depth
+    for key, count in (("reinitialize", recipe.reinitialize), ("freeze", recipe.freeze or 0)):
+        if count and kept is not None and count > kept:
+            raise InputError(f"recipe.{key}={count}: the model has only {kept} layers; give at most that")
+    if "num_hidden_groups" in config and (recipe.reinitialize or recipe.freeze or recipe.layer_decay < 1):
+        raise InputError(
+            f"recipe={recipe.name}: the layers of {architecture} share their weights; leave recipe.reinitialize=0,"
+            " recipe.layer_decay=1 and recipe.freeze=null or 0"
+        )
     if isinstance(positions, int) and 0 < positions < length:
         raise InputError(f"data.max_length={length}: the model has only {positions} positions; give at most that")
     if settings.model.packing and architecture not in PACKABLE:

@@ -30,8 +30,9 @@ from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.data.tokens import Tokens, read_tokens, used_words
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation, FractionalValidation
-from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.files import write_whole
+from seedgrid.model.layers import freeze
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.packing import can_pack
@@ -166,11 +167,18 @@ def _train(
 
     # The pretrained encoder, the same in every trial, and a new layer from the init seed.
     network = build_network(
-        prepared.model_folder, prepared.labels, seeds.init, settings.model.layers, settings.model.dropout
+        prepared.model_folder,
+        prepared.labels,
+        seeds.init,
+        settings.model.layers,
+        settings.model.dropout,
+        recipe.reinitialize,
     )
     packing = settings.model.packing and can_pack(network)
     if packing:
         keep_used_words(network, torch.from_numpy(_used_words(prepared.train, prepared.validation)))
+    if recipe.freeze is not None:
+        freeze(network, recipe.freeze)
     if state is not None:
         start, seconds_before = state["step"], state["seconds"]
         network.load_state_dict(state["network"])
@@ -194,8 +202,8 @@ def _train(
         packing=packing,
     )
     optimizer_state = None if state is None else state["optimizer"]
-    module = FineTuning(network, recipe, prepared.steps, seeds.dropout, start, optimizer_state)
-    schedule = evaluation_steps(prepared.steps, per_epoch, settings.evaluation.per_epoch, settings.evaluation.at_start)
+    module = FineTuning(network, recipe, prepared.steps, len(train), seeds.dropout, start, optimizer_state)
+    schedule = schedule_of(settings.evaluation, prepared.steps, per_epoch)
 
     def seconds() -> float:
         return seconds_before + time.monotonic() - begin
