@@ -105,30 +105,25 @@ def measure_steps(settings: Settings, network: PreTrainedModel, train: Tokens, s
     whole_optimizer, cut_optimizer = optimizer_of(network), optimizer_of(cut)
     batches = training_batches(settings.seed.order, len(train), settings.recipe.batch_size, steps)
     compare(settings, network, collate(train, batches[0], 0), collate_packed(train, batches[0]))
-    ways: dict[str, tuple[Callable, Callable, Callable]] = {
-        "padded": (
-            lambda indices: collate(train, indices, network.config.pad_token_id or 0),
-            padded_logits,
-            nullcontext,
-        ),
-        "packed, PyTorch's dropout": (
-            lambda indices: collate_packed(train, indices),
-            packing.packed_logits,
-            pytorch_dropout,
-        ),
-        "packed": (lambda indices: collate_packed(train, indices), packing.packed_logits, nullcontext),
-        "packed, vocabulary in use": (
-            lambda indices: collate_packed(train, indices),
-            packing.packed_logits,
-            nullcontext,
-        ),
+    whole, in_use = (network, whole_optimizer), (cut, cut_optimizer)
+
+    def make_padded(indices: np.ndarray) -> Batch:
+        return collate(train, indices, network.config.pad_token_id or 0)
+
+    def make_packed(indices: np.ndarray) -> Batch:
+        return collate_packed(train, indices)
+
+    ways: dict[str, tuple[Callable, Callable, Callable, tuple[PreTrainedModel, torch.optim.Optimizer]]] = {
+        "padded": (make_padded, padded_logits, nullcontext, whole),
+        "packed, PyTorch's dropout": (make_packed, packing.packed_logits, pytorch_dropout, whole),
+        "packed": (make_packed, packing.packed_logits, nullcontext, whole),
+        "packed, vocabulary in use": (make_packed, packing.packed_logits, nullcontext, in_use),
     }
     clock, tokens = Clock(), []
     for step, indices in enumerate(batches):
         lengths = train.lengths[indices]
         tokens.append((lengths.sum(), lengths.max() * len(lengths)))
-        for name, (make, forward, context) in ways.items():
-            trained, optimizer = (cut, cut_optimizer) if "vocabulary" in name else (network, whole_optimizer)
+        for name, (make, forward, context, (trained, optimizer)) in ways.items():
             torch.manual_seed(step)
             with clock(name), context():
                 batch = make(indices)

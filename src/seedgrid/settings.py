@@ -58,7 +58,7 @@ class ModelSettings(SettingsGroup):
         package: installed Python package that carries the weights in its ``model`` folder, instead of ``path``.
         layers: keep the first so many encoder layers; None: all.
         dropout: dropout probability everywhere; None: as pretrained.
-        packing: compute without padding, where the architecture allows it.
+        packing: compute without padding and unused vocabulary, where the architecture allows it.
         learning_rate: peak rate recommended for this model; recipes refer to it.
     """
 

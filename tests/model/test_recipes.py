@@ -205,6 +205,19 @@ def test_lower_layers_learn_slower(fit, recipe):
             assert group["share"] == 0.5 ** depths(fitted.module.network)[names[id(parameter)]]
 
 
+def test_reinitialized_biases_are_0_and_norms_1(tmp_path):
+    network = untrained("bert")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.5)
+    network.bert.save_pretrained(tmp_path)
+    for name, value in build_network(tmp_path, ("a", "b"), 0, reinitialize=1).named_parameters():
+        if value.ndim == 1 and (".layer.2." in name or ".pooler." in name):
+            assert value.eq(1.0 if name.endswith("LayerNorm.weight") else 0.0).all(), name
+        elif ".layer.1." in name:
+            assert torch.equal(value, network.get_parameter(name)), name
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_reinitialized_are_the_top_layers_and_the_pooler(tiny_model, count):
     plain, again = build_network(tiny_model, ("a", "b"), 3), build_network(tiny_model, ("a", "b"), 3)

@@ -86,3 +86,13 @@ def test_a_model_that_cannot_be_packed_is_padded_and_a_line_says_so(tiny, settin
     (own_model / "config.json").write_text(json.dumps({**config, "model_type": "albert"}))
     prepare(settings_of(words))
     assert capsys.readouterr().err.startswith("model.packing=true: albert is padded all the same")
+
+
+@pytest.mark.parametrize("key", ["recipe.reinitialize=1", "recipe.freeze=1", "recipe.layer_decay=0.9"])
+def test_recipes_about_layers_are_refused_where_layers_share_their_weights(tiny, settings_of, own_model, tmp_path, key):
+    config = json.loads((own_model / "config.json").read_text())
+    (own_model / "config.json").write_text(json.dumps({**config, "model_type": "albert", "num_hidden_groups": 1}))
+    words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
+    with pytest.raises(InputError, match="the layers of albert share their weights"):
+        prepare(settings_of([*words, key]))
+    prepare(settings_of([*words, "recipe.freeze=0"]))

@@ -18,7 +18,7 @@ from seedgrid.settings import Recipe, steps_per_epoch
 
 
 class FineTuning(pl.LightningModule):
-    """Fine-tunes all weights of ``network``.
+    """Fine-tunes the weights of ``network`` that are not frozen.
 
     Args:
         network: gives logits (examples x classes) for a batch.

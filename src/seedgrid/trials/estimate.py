@@ -10,15 +10,12 @@ import numpy as np
 import torch
 
 from seedgrid.data.datamodule import collate, collate_packed, training_batches, validation_batches
-from seedgrid.data.tokens import Tokens, read_tokens, used_words
+from seedgrid.data.tokens import Tokens, read_tokens
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.model.module import FineTuning
-from seedgrid.model.network import build_network
-from seedgrid.model.packing import can_pack
-from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials.preparation import Prepared
-from seedgrid.trials.run import configure_process
+from seedgrid.trials.run import configure_process, network_of
 
 TIMED_STEPS = 3
 
@@ -29,10 +26,7 @@ def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
     train, validation = read_tokens(prepared.train), read_tokens(prepared.validation)
     device = torch.device("cuda" if prepared.device == "gpu" else "cpu")
     mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(prepared.precision)
-    network = build_network(prepared.model_folder, prepared.labels, 0, settings.model.layers, settings.model.dropout)
-    packing = settings.model.packing and can_pack(network)
-    if packing:
-        keep_used_words(network, torch.from_numpy(used_words(train, validation)))
+    network, packing = network_of(settings, prepared)
     module = FineTuning(network, settings.recipe, prepared.steps, len(train), dropout_seed=0).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
 

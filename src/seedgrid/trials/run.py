@@ -23,7 +23,7 @@ import pytorch_lightning as pl
 import torch
 from filelock import Timeout
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from seedgrid.data.datamodule import TokenDataModule
@@ -165,20 +165,7 @@ def _train(
     train, validation = _tokens(prepared.train), _tokens(prepared.validation)
     per_epoch = steps_per_epoch(len(train), recipe.batch_size)
 
-    # The pretrained encoder, the same in every trial, and a new layer from the init seed.
-    network = build_network(
-        prepared.model_folder,
-        prepared.labels,
-        seeds.init,
-        settings.model.layers,
-        settings.model.dropout,
-        recipe.reinitialize,
-    )
-    packing = settings.model.packing and can_pack(network)
-    if packing:
-        keep_used_words(network, torch.from_numpy(_used_words(prepared.train, prepared.validation)))
-    if recipe.freeze is not None:
-        freeze(network, recipe.freeze)
+    network, packing = network_of(settings, prepared)
     if state is not None:
         start, seconds_before = state["step"], state["seconds"]
         network.load_state_dict(state["network"])
@@ -292,6 +279,23 @@ def _train(
     if status != "interrupted":
         (record.folder / "traceback.txt").unlink(missing_ok=True)  # of an earlier try
     return status
+
+
+def network_of(settings: Settings, prepared: Prepared) -> tuple[PreTrainedModel, bool]:
+    """The network that a trial starts from, and whether its batches are packed.
+
+    The pretrained encoder is the same in every trial; what is new comes from the init seed.
+    """
+    model, recipe = settings.model, settings.recipe
+    network = build_network(
+        prepared.model_folder, prepared.labels, settings.seed.init, model.layers, model.dropout, recipe.reinitialize
+    )
+    packing = model.packing and can_pack(network)
+    if packing:
+        keep_used_words(network, torch.from_numpy(_used_words(prepared.train, prepared.validation)))
+    if recipe.freeze is not None:
+        freeze(network, recipe.freeze)
+    return network, packing
 
 
 def _leave_at_rung(record: TrialRecord, rung: int, save: Callable[[], None], seconds: float, **more: int) -> None:
