@@ -177,6 +177,7 @@ class Settings(SettingsGroup):
     Attributes:
         sweep: the sweep's folder.
         dry_run: list what would run instead of running it.
+        gradient_norms: steps between two measurements of the gradients' norms; 0: never. It changes no number either.
         keep_best: keep the best model of the sweep in ``<sweep>/best_model``.
         retry: whether trials that failed before are tried again.
         redo: whether damaged records are moved aside and run again.
@@ -195,6 +196,7 @@ class Settings(SettingsGroup):
     checkpoint: CheckpointSettings
     sweep: Annotated[str, Field(min_length=1)]
     dry_run: bool
+    gradient_norms: Annotated[int, Field(ge=0)]
     keep_best: bool
     retry: Literal["failed", "none"]
     redo: bool

@@ -53,7 +53,7 @@ def warm():
 
 @pytest.fixture(scope="module")
 def overrides(tiny):
-    return [*tiny, "checkpoint.minutes=0"]
+    return [*tiny, "checkpoint.minutes=0", "gradient_norms=4"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,8 @@ def numbers(sweep):
     with np.load(folder / "predictions.npz") as archive:
         logits = archive["logits"].tobytes()
     evaluations = pq.read_table(folder / "evaluations.parquet").drop_columns("seconds").to_pydict()
-    return evaluations, pq.read_table(folder / "train_loss.parquet").to_pydict(), logits
+    steps = [pq.read_table(folder / f"{name}.parquet").to_pydict() for name in ("train_loss", "gradient_norms")]
+    return evaluations, *steps, logits
 
 
 def test_killed_at_random_moments_a_trial_ends_with_the_same_numbers(warm, overrides, undisturbed, tmp_path):
@@ -101,12 +102,12 @@ def test_killed_while_any_file_is_written_a_trial_ends_with_the_same_numbers(war
             assert not list((sweep / "init=000,order=000").glob("checkpoint*"))
 
 
-@pytest.mark.parametrize(("number", "stage"), [(17, "whole"), (17, "after"), (19, "half"), (21, "after")])
+@pytest.mark.parametrize(("number", "stage"), [(19, "whole"), (19, "after"), (21, "half"), (24, "after")])
 def test_killed_while_it_stops_at_a_rung_a_trial_goes_on_to_the_same_numbers(
     warm, overrides, undisturbed, tmp_path, number, stage
 ):
-    # 16 files up to the evaluation at step 4: the record at the start and after three evaluations. The checkpoint is
-    # number 17, the record of a stopped trial 18 to 21.
+    # 18 files up to the evaluation at step 4: the record at the start and after three evaluations, in two of them with
+    # gradient norms. The checkpoint is number 19, the record of a stopped trial 20 to 24.
     sweep = tmp_path / "sweep"
     sweep.mkdir()
     StartMany(

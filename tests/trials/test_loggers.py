@@ -25,7 +25,14 @@ def wandb_runs(tiny, settings_of, tmp_path, monkeypatch, wandb_records):
     for init in (0, 1):
         overrides = [o for o in tiny if o != "logger=none"]
         settings = settings_of(
-            [*overrides, "recipe.epochs=1", f"sweep={sweep}", f"seed.init={init}", "logger.tags=[mine]"]
+            [
+                *overrides,
+                "recipe.epochs=1",
+                f"sweep={sweep}",
+                f"seed.init={init}",
+                "logger.tags=[mine]",
+                "gradient_norms=5",
+            ]
         )
         assert run_trial(settings, prepare(settings)).status == "completed"
     files = sorted(sweep.glob("wandb/offline-run-*/run-*.wandb"))
@@ -50,9 +57,13 @@ def test_each_of_two_trials_in_one_process_has_a_whole_run_of_its_own(wandb_runs
         validations = [row for row in history if "validation/score" in row]
         assert [float(row["epoch"]) for row in validations] == pytest.approx([0, 1 / 3, 2 / 3, 1])
 
+        norms = [row for row in history if "gradient_norm/head" in row]
+        assert [int(row["trainer/global_step"]) for row in norms] == [1, 5]
+        assert all(float(row["gradient_norm/layer_1"]) > 0 for row in norms)
+
         axes = {r.metric.name or r.metric.glob_name: r.metric.step_metric for r in records if r.HasField("metric")}
         assert axes["validation/*"] == "epoch"
-        assert axes["train/*"] == "trainer/global_step"
+        assert axes["train/*"] == axes["gradient_norm/*"] == "trainer/global_step"
 
         summary = {}
         for record in records:
@@ -128,4 +139,5 @@ def test_csv_logger_leaves_every_step_in_the_trials_folder(tiny, settings_of, tm
     with (tmp_path / "sweep" / "init=000,order=000" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sum(row["train/loss"] != "" for row in rows) == 6
+    assert [row["step"] for row in rows if row["gradient_norm/embeddings"] != ""] == ["1"]
     assert [row["step"] for row in rows if row["validation/score"] != ""] == ["0", "2", "4", "6"]

@@ -181,6 +181,22 @@ def test_a_sweep_has_a_row_per_step_and_each_trials_predictions(sweep):
     assert predictions["labels"].tolist() == [0, 1, 1]
 
 
+def test_gradient_norms_are_read_of_the_trials_that_have_them(sweep):
+    assert read_sweep(sweep).gradient_norms.empty
+    measured = pd.DataFrame({"step": [1, 10], "layer_1": np.float32([0.5, 0.25]), "head": np.float32([2, 1])})
+    path = sweep / "init=000,order=001" / "gradient_norms.parquet"
+    measured.to_parquet(path, index=False)
+    norms = read_sweep(sweep).gradient_norms
+    assert norms[["init", "order", "dropout"]].to_numpy().tolist() == [[0, 1, 0]] * 2
+    pd.testing.assert_frame_equal(norms[list(measured)], measured)
+    check_finished(path.parent)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match=r"order=001/gradient_norms\.parquet: damaged; redo=true"):
+        check_finished(path.parent)
+    with pytest.raises(InputError, match=r"order=001/gradient_norms\.parquet: damaged; redo=true"):
+        _ = read_sweep(sweep).gradient_norms
+
+
 def test_a_sweep_has_its_trials_config(sweep):
     assert read_sweep(str(sweep)).config == CONFIG
 

@@ -42,6 +42,24 @@ def depths(network: PreTrainedModel) -> dict[str, int]:
     return {name: depth.get(id(parameter), 0) for name, parameter in network.named_parameters()}
 
 
+def layer_groups(network: PreTrainedModel) -> dict[str, list[torch.nn.Parameter]]:
+    """The parameters that are trained, the lowest first: ``embeddings``, ``layer_1`` and on, ``head`` (all else).
+
+    Without a list of layers (ALBERT): ``encoder`` and ``head``. A group that is frozen as a whole is left out.
+    """
+    try:
+        layers = encoder_layers(network)
+    except InputError:
+        groups = {"encoder": list(network.base_model.parameters())}
+    else:
+        groups = {"embeddings": embedding_parameters(network)}
+        groups |= {f"layer_{number}": list(layer.parameters()) for number, layer in enumerate(layers, start=1)}
+    below = {id(parameter) for members in groups.values() for parameter in members}
+    groups["head"] = [parameter for parameter in network.parameters() if id(parameter) not in below]
+    trained = {name: [one for one in members if one.requires_grad] for name, members in groups.items()}
+    return {name: members for name, members in trained.items() if members}
+
+
 def freeze(network: PreTrainedModel, layers: int) -> None:
     """Leave the embeddings and the lowest ``layers`` layers as they are."""
     frozen = embedding_parameters(network)

@@ -37,6 +37,9 @@ class TrialLog:
     def log_step(self, step: int, loss: float, learning_rate: float) -> None:
         self._log({"train/loss": loss, "train/learning_rate": learning_rate}, step)
 
+    def log_gradient_norms(self, row: dict[str, float]) -> None:
+        self._log({f"gradient_norm/{name}": value for name, value in row.items() if name != "step"}, int(row["step"]))
+
     def log_evaluation(self, row: dict[str, float]) -> None:
         columns = {f"validation/{name}": value for name, value in row.items() if name not in ("step", "epoch")}
         self._log({"epoch": row["epoch"], **columns}, int(row["step"]))
@@ -95,6 +98,7 @@ def _open_wandb(settings: Settings, fingerprint: str, config: dict[str, Any]) ->
         dir=folder,
     )
     run.define_metric("train/*", step_metric="trainer/global_step")
+    run.define_metric("gradient_norm/*", step_metric="trainer/global_step")
     run.define_metric("validation/*", step_metric="epoch")
     return WandbLogger(experiment=run)
 

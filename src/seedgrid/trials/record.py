@@ -1,4 +1,4 @@
-"""Writes one trial's record: what it is, its losses, its evaluations and its predictions."""
+"""Writes one trial's record: what it is, its losses, its gradients' norms, its evaluations, its predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seedgrid import __version__
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation
 from seedgrid.files import write_json, write_whole
-from seedgrid.trials.store import RECORD_VERSION
+from seedgrid.trials.store import NORMS, RECORD_VERSION
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "numpy", "torchmetrics")
 
@@ -48,6 +48,7 @@ class TrialRecord:
             "code": code_version(),
         }
         self.train_rows: list[tuple[int, float, float]] = []
+        self.gradient_norms: list[dict[str, float]] = []
         self.evaluations: list[dict[str, float]] = []
         self.logits: list[np.ndarray] = []
 
@@ -59,6 +60,8 @@ class TrialRecord:
         """
         try:
             losses = pq.read_table(self.folder / "train_loss.parquet").slice(0, step).to_pylist()
+            norms = self.folder / NORMS
+            measured = pq.read_table(norms).to_pylist() if norms.exists() else []
             rows = pq.read_table(self.folder / "evaluations.parquet").to_pylist()
             with np.load(self.folder / "predictions.npz") as archive:
                 logits = list(archive["logits"])
@@ -66,6 +69,7 @@ class TrialRecord:
             raise InputError(
                 f"{self.folder}: damaged ({type(error).__name__}); redo=true runs the trial again"
             ) from None
+        self.gradient_norms = [row for row in measured if row["step"] <= step]
         self.evaluations = [row for row in rows if row["step"] <= step]
         self.logits = logits[: len(self.evaluations)]
         self.train_rows = [(row["step"], row["loss"], row["learning_rate"]) for row in losses]
@@ -105,6 +109,14 @@ class TrialRecord:
             }
         )
         write_whole(self.folder / "train_loss.parquet", lambda file: pq.write_table(losses_table, file))
+        norms = self.folder / NORMS
+        if self.gradient_norms:
+            step, *groups = self.gradient_norms[0]
+            types = pa.schema({step: pa.int64(), **dict.fromkeys(groups, pa.float32())})
+            norms_table = pa.Table.from_pylist(self.gradient_norms, types)
+            write_whole(norms, lambda file: pq.write_table(norms_table, file))
+        else:
+            norms.unlink(missing_ok=True)  # of an earlier try
         if self.evaluations:
             evaluations = pa.Table.from_pylist(self.evaluations)
         else:

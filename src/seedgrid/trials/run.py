@@ -41,6 +41,7 @@ from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_model import keep_if_best
 from seedgrid.trials.devices import claim_gpu
+from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.loggers import TrialLog
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.record import TrialRecord
@@ -173,6 +174,8 @@ def _train(
     if settings.logger.kind == "csv":
         for row in record.train_rows:  # Lightning's CSV logger begins anew; W&B keeps what it has
             log.log_step(*row)
+        for row in record.gradient_norms:
+            log.log_gradient_norms(row)
         for row in record.evaluations:
             log.log_evaluation(row)
 
@@ -218,6 +221,10 @@ def _train(
         if narrate:
             print(_line(evaluation, prepared.steps, settings.task.metric, seconds()), flush=True)
 
+    def keep(norms: dict[str, float]) -> None:
+        record.gradient_norms.append(norms)
+        log.log_gradient_norms(norms)
+
     # In this order: a checkpoint after a step promises that the step's loss and evaluation are recorded.
     steps = _StepRecorder(record, log)
     validation_callback = FractionalValidation(
@@ -232,7 +239,7 @@ def _train(
         max_epochs=1,
         gradient_clip_val=recipe.gradient_norm,
         deterministic=settings.trainer.deterministic,
-        callbacks=[steps, validation_callback, checkpoints],
+        callbacks=[GradientNorms(settings.gradient_norms, keep), steps, validation_callback, checkpoints],
         logger=False,
         limit_val_batches=0,
         enable_checkpointing=False,

@@ -24,6 +24,7 @@ from seedgrid.seeds import Seeds
 from seedgrid.tasks import majority_score
 
 RECORD_VERSION = 1
+NORMS = "gradient_norms.parquet"  # the one file that a trial may do without
 FINISHED = ("completed", "nonfinite")
 _NAME = re.compile(r"init=(\d+),order=(\d+)(?:,dropout=(\d+))?")
 
@@ -85,7 +86,7 @@ def read_trial(folder: Path) -> dict[str, Any]:
 
 def check_finished(folder: Path) -> None:
     """Raise InputError unless all files of a finished or stopped trial are there and can be opened; reads no loss."""
-    for name in ("evaluations.parquet", "train_loss.parquet", "predictions.npz"):
+    for name in ("evaluations.parquet", "train_loss.parquet", NORMS, "predictions.npz"):
         path = folder / name
         try:
             if name.endswith(".parquet"):
@@ -94,6 +95,8 @@ def check_finished(folder: Path) -> None:
                 with np.load(path) as archive:
                     archive["steps"]
         except Exception as error:  # pyarrow, zipfile and the file system each have their own kinds
+            if name == NORMS and isinstance(error, FileNotFoundError):
+                continue
             reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
             raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
 
@@ -139,6 +142,13 @@ class Sweep:
     def train_loss(self) -> pd.DataFrame:
         """A row per optimizer step: ``init``, ``order``, ``dropout``, ``step``, ``loss``, ``learning_rate``."""
         return _read_tables(self.trials, "train_loss.parquet")
+
+    @cached_property
+    def gradient_norms(self) -> pd.DataFrame:
+        """A row per measurement: ``init``, ``order``, ``dropout``, ``step``, and the L2 norm of each layer group's
+        gradients before clipping, a column each; no row of a trial whose gradients were not measured.
+        """
+        return _read_tables(self.trials, NORMS)
 
     def predictions(self, seeds: Seeds) -> dict[str, np.ndarray]:
         """A trial's ``steps``, ``logits`` (evaluations x examples x classes) and ``labels`` (examples)."""
@@ -208,7 +218,7 @@ def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
         try:
             tables.append(pq.read_table(path))
         except FileNotFoundError:
-            if trial.status in FINISHED:
+            if trial.status in FINISHED and name != NORMS:
                 raise InputError(f"{path}: missing; redo=true runs the trial again") from None
             continue
         except (OSError, pa.ArrowException):
