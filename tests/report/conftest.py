@@ -99,7 +99,7 @@ LABELS = np.arange(40) % 2
 def write_sweep():
     """A grid's records, with a mean and any changes to the settings that its trials carry."""
 
-    def written(folder, inits=5, orders=5, mean=0.8, seed=0, identity=None, status=None, **header):
+    def written(folder, inits=5, orders=5, mean=0.8, seed=0, identity=None, status=None, norms=None, **header):
         generator = np.random.default_rng(seed)
         metric, rate = header.pop("metric", "accuracy"), header.pop("learning_rate", 1e-4)
         for init, order in np.ndindex(inits, orders):
@@ -125,6 +125,7 @@ def write_sweep():
             for step, score in ((10, 0.5), (20, round(final - 0.1, 3)), (30, final)):
                 logits = torch.zeros(40, 2)
                 record.add_evaluation(Evaluation(step, step / 10, 0.6, {metric: score}, score, 0.1, logits))
+            record.gradient_norms = norms(init, order) if norms else []
             record.write((status or {}).get((init, order), "completed"), seconds=120.0)
         return folder
 

@@ -179,7 +179,9 @@ def test_another_configuration_in_the_same_folder_is_refused_with_the_keys_that_
         prepare(settings)
 
 
-@pytest.mark.parametrize("name", ["evaluations.parquet", "train_loss.parquet", "predictions.npz", "trial.json"])
+@pytest.mark.parametrize(
+    "name", ["evaluations.parquet", "train_loss.parquet", "gradient_norms.parquet", "predictions.npz", "trial.json"]
+)
 def test_damage_of_a_finished_trial_is_named_and_mended_on_request(run, tiny, settings_of, tmp_path, name):
     folder = run("recipe.epochs=0.5")
     intact = scores(folder)

@@ -12,6 +12,7 @@ from seedgrid.report.sections.curves import curves, evaluation_correlation
 from seedgrid.report.sections.divergence import divergence_by_seed
 from seedgrid.report.sections.expected import expected_best
 from seedgrid.report.sections.extremes import best_and_worst_seeds
+from seedgrid.report.sections.gradients import gradient_norms
 from seedgrid.report.sections.honesty import honest_best_found
 from seedgrid.report.sections.scores import best_found, tasks
 from seedgrid.report.sections.seeds import seed_grid, shared_seeds
@@ -52,6 +53,7 @@ def build_sections(
     sections += [
         computed("curves", curves),
         computed("divergence", divergence_by_seed, level=level, seed=seed),
+        computed("gradient norms", gradient_norms),
         computed("early evaluations", evaluation_correlation),
     ]
     *stopping, plans = computed("early stopping", early_stopping, seed=seed)
@@ -65,4 +67,4 @@ def build_sections(
 
 def count_parts(studies: Sequence[FinishedTrials]) -> int:
     """How often :func:`build_sections` calls ``advance``."""
-    return 14 + (len(studies) > 1)
+    return 15 + (len(studies) > 1)
