@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +11,7 @@ import pytorch_lightning as pl
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 
 from seedgrid.model.layers import layer_groups
+from seedgrid.trials import interrupt
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
@@ -105,15 +108,32 @@ def test_measuring_leaves_all_numbers_bit_identical(run):
     assert logits[0] == logits[1]
 
 
-def test_a_trial_that_began_without_goes_on_with_them(run, tiny, settings_of, tmp_path, monkeypatch):
-    from seedgrid.trials import interrupt
+@pytest.fixture
+def interrupted(tiny, settings_of, tmp_path, monkeypatch):
+    """Begin the trial that ``run`` goes on with, and end it after step 7."""
 
-    overrides = [*tiny, f"sweep={tmp_path / 'sweep'}", "checkpoint.minutes=0"]
-    settings = settings_of([*overrides, "gradient_norms=0"])
-    asked = iter([False] * 7)
-    with monkeypatch.context() as patched:
-        patched.setattr(interrupt, "requested", lambda: next(asked, True))
-        assert run_trial(settings, prepare(settings)).status == "interrupted"
+    def begun(*overrides):
+        settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "checkpoint.minutes=0", *overrides])
+        asked = iter([False] * 7)
+        with monkeypatch.context() as patched:
+            patched.setattr(interrupt, "requested", lambda: next(asked, True))
+            assert run_trial(settings, prepare(settings)).status == "interrupted"
+
+    return begun
+
+
+def test_a_trial_that_went_on_has_the_file_and_the_log_of_one_that_ran_through(interrupted, run):
+    overrides = ["gradient_norms=3", "logger=csv"]
+    interrupted(*overrides)
+    resumed, whole = run(*overrides), run(*overrides, sweep="whole")
+    assert pq.read_table(resumed / NORMS).equals(pq.read_table(whole / NORMS))
+    with (resumed / "metrics.csv").open() as file:
+        logged = [int(row["step"]) for row in csv.DictReader(file) if row["gradient_norm/head"] != ""]
+    assert logged == [1, 3, 6, 9, 12, 15, 18]
+
+
+def test_a_trial_that_began_without_goes_on_with_them(interrupted, run):
+    interrupted("gradient_norms=0")
     norms = pq.read_table(run("gradient_norms=4") / NORMS)
     whole = pq.read_table(run("gradient_norms=4", sweep="whole") / NORMS)
     assert norms["step"].to_pylist() == [8, 12, 16]
