@@ -53,7 +53,7 @@ def warm():
 
 @pytest.fixture(scope="module")
 def overrides(tiny):
-    return [*tiny, "checkpoint.minutes=0", "gradient_norms=4"]
+    return [*tiny, "checkpoint.minutes=0", "gradient_norms=1"]
 
 
 @pytest.fixture(scope="module")
