@@ -71,5 +71,12 @@ def test_a_probability_next_to_one_leaves_finite_values():
     assert DropoutMasks(0)(torch.ones(SIZE), 0.999999).isfinite().all()
 
 
+def test_adding_to_a_residual_is_dropout_and_a_sum():
+    values, residual = torch.randn(2, 40, 30, generator=torch.Generator().manual_seed(1)).unbind()
+    expected = residual + DropoutMasks(3)(values, 0.3)
+    torch.testing.assert_close(DropoutMasks(3).add(values, residual, 0.3), expected)
+    assert torch.equal(DropoutMasks(3).add(values, residual, 0.0), residual + values)
+
+
 def test_the_precision_of_the_values_is_kept():
     assert DropoutMasks(0)(torch.ones(8, dtype=torch.bfloat16), 0.1).dtype == torch.bfloat16

@@ -11,8 +11,10 @@ from scipy.stats import ks_2samp
 from torch.nn.functional import cross_entropy
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, BertConfig
 
+from seedgrid.model.attention import PaddedAttention, RunAttention
+from seedgrid.model.dropout import NoDropout
 from seedgrid.model.network import build_network
-from seedgrid.model.packing import PaddedAttention, RunAttention, _keep, can_pack, packed_logits
+from seedgrid.model.packing import can_pack, packed_logits
 
 SIZES = {
     "vocab_size": 60,
@@ -189,36 +191,48 @@ def test_dropout_scatters_logits_as_in_the_padded_model(architecture, kind):
         assert ks_2samp(expected[:, label], found[:, label]).pvalue > 1e-3
 
 
-def test_attention_weights_are_dropped_and_scaled_within_each_sequence():
-    lengths = torch.tensor([3, 3, 5])
-    query, key, value = torch.randn(3, 11, 2, 4, generator=torch.Generator().manual_seed(0)).unbind()
-    masks = {3: 2.0 * (torch.rand(2, 2, 3, 3) > 0.5), 5: 2.0 * (torch.rand(1, 2, 5, 5) > 0.5)}
-    context = RunAttention(lengths)(query, key, value, 0.5, lambda weights, _: weights * masks[weights.shape[-1]])
-    begin = 0
-    for index, length in enumerate(lengths.tolist()):
-        part = slice(begin, begin + length)
-        for head in range(2):
-            weights = torch.softmax(query[part, head] @ key[part, head].T / 4**0.5, dim=1)
-            expected = weights * masks[length][index if length == 3 else 0, head] @ value[part, head]
-            torch.testing.assert_close(context[part, head], expected)
-        begin += length
+class GivenMask(NoDropout):
+    """Multiplies attention weights with what it is given."""
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        self.given = mask
+
+    def mask(self, size: int, probability: float) -> torch.Tensor:
+        assert size == self.given.numel()
+        return self.given
+
+
+def test_attention_weights_are_dropped_and_scaled_within_each_sequence_and_so_are_gradients():
+    lengths, heads = torch.tensor([3, 3, 5, 2]), 2
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(13, heads, 4, generator=generator, dtype=torch.double).requires_grad_() for _ in range(3)]
+    masks = [2.0 * (torch.rand(heads, int(n), int(n), generator=generator) > 0.5) for n in lengths]
+    flat = torch.cat([mask.flatten() for mask in masks])
+    context = RunAttention(lengths)(*tensors, 0.5, GivenMask(flat))
+    expected = []
+    for parts in zip(masks, *(tensor.split(lengths.tolist()) for tensor in tensors), strict=True):
+        mask, query, key, value = parts[0], *(part.transpose(0, 1) for part in parts[1:])
+        expected.append((torch.softmax(query @ key.mT / 4**0.5, dim=-1) * mask @ value).transpose(0, 1))
+    expected = torch.cat(expected)
+    torch.testing.assert_close(context, expected)
+    upstream = torch.randn(context.shape, generator=generator, dtype=torch.double)
+    for found, gradient in zip(
+        torch.autograd.grad(context, tensors, upstream), torch.autograd.grad(expected, tensors, upstream), strict=True
+    ):
+        torch.testing.assert_close(found, gradient)
 
 
 # --------------------------------------------------------------------------------------------- devices and fallback
 
 
-@pytest.mark.parametrize("one_each", [False, True])
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-def test_attention_padded_inside_alone_is_the_same(lengths, one_each):
+def test_attention_padded_inside_alone_is_the_same(lengths):
     counts = torch.tensor(lengths)
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(sum(lengths), 2, 8, generator=generator, requires_grad=True) for _ in range(3)]
     results = []
     for attention in (RunAttention, PaddedAttention):
-        query, key, value = tensors
-        if one_each:
-            query = query[counts.cumsum(0) - counts]
-        context = attention(counts)(query, key, value, 0.1, _keep)
+        context = attention(counts)(*tensors, 0.1, NoDropout())
         results.append((context, *torch.autograd.grad(context.sin().sum(), tensors)))
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from seedgrid.errors import InputError
 from seedgrid.model.network import build_network
-from seedgrid.trials.best_model import FOLDER, keep_if_best, read_facts, write_card
+from seedgrid.trials.best_model import FOLDER, BestOfTrial, keep_if_best, read_facts, write_card
 
 
 def facts(score: float, **changes) -> dict:
@@ -98,6 +98,24 @@ def test_a_network_in_training_is_left_as_it_is(tmp_path, tiny_model, network):
     keep_if_best(tmp_path, trained, tiny_model, facts(0.7))
     assert trained.training
     assert all(parameter.requires_grad for parameter in trained.parameters())
+
+
+def test_the_weights_of_the_best_evaluation_are_handed_over_whatever_was_trained_since(tmp_path, tiny_model, network):
+    trained = network(1)
+    best = BestOfTrial(tmp_path, trained, tiny_model)
+    for mark, score in ((1, 0.5), (2, 0.7), (3, None)):
+        with torch.no_grad():
+            trained.classifier.bias.fill_(mark)
+        if score is not None:
+            best.take(facts(score))
+        assert read_facts(tmp_path / FOLDER) is None
+    best.hand_over()
+    assert kept_mark(tmp_path) == 2
+    assert read_facts(tmp_path / FOLDER) == facts(0.7)
+    assert trained.classifier.bias[0] == 3
+    best.take(facts(0.6))
+    best.hand_over()
+    assert kept_mark(tmp_path) == 2
 
 
 def test_the_card_tells_the_facts_and_from_how_many_the_model_was_chosen(tmp_path, tiny_model, network):

@@ -36,9 +36,13 @@ class UsedWords(torch.nn.Embedding):
     def forward(self, words: torch.Tensor) -> torch.Tensor:
         return embedding(self.places[words], self.weight, self.padding_idx)
 
-    def whole(self) -> torch.Tensor:
-        """The embedding as it would be if it had been trained whole, on the CPU; word pieces x width."""
-        weight = self.weight.detach().cpu()
+    def whole(self, weight: torch.Tensor) -> torch.Tensor:
+        """The embedding as it would be if it had been trained whole, on the CPU; word pieces x width.
+
+        Args:
+            weight: the trained one of this module.
+        """
+        weight = weight.detach().cpu()
         places = self.places.cpu()
         rest = (self.pretrained[0] * weight[-1]).to(weight.dtype)
         return torch.where((places < 0)[:, None], rest, weight[places])
@@ -49,10 +53,10 @@ def keep_used_words(network: PreTrainedModel, used: torch.Tensor) -> None:
     network.set_input_embeddings(UsedWords(network.get_input_embeddings(), used))
 
 
-def whole_state(network: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The weights of ``network`` by name, with all word pieces."""
-    state = network.state_dict()
+def whole_state(network: PreTrainedModel, state: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+    """Weights of ``network`` by name, with all word pieces; as they are now, or those of an earlier ``state_dict``."""
+    state = dict(network.state_dict() if state is None else state)
     for name, module in network.named_modules():
         if isinstance(module, UsedWords):
-            state[f"{name}.weight"] = module.whole()
+            state[f"{name}.weight"] = module.whole(state[f"{name}.weight"])
     return state

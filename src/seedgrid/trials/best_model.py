@@ -17,7 +17,45 @@ from seedgrid.seeds import Seeds
 FOLDER = "best_model"
 
 
-def keep_if_best(sweep: Path, network, tokenizer_folder: Path, facts: dict[str, Any]) -> None:
+class BestOfTrial:
+    """A trial's best weights, in memory until :meth:`hand_over`: most are surpassed before anybody would read them.
+
+    Args:
+        sweep: its folder.
+        network: a Transformers model, in training.
+        tokenizer_folder: where its tokenizer lies.
+    """
+
+    def __init__(self, sweep: Path, network, tokenizer_folder: Path) -> None:
+        self.sweep = sweep
+        self.network = network
+        self.tokenizer_folder = tokenizer_folder
+        self.facts: dict[str, Any] | None = None
+        self.weights: dict[str, Any] = {}
+
+    def take(self, facts: dict[str, Any]) -> None:
+        """Remember the network's weights as they are now, unless the sweep has better ones."""
+        best = read_facts(self.sweep / FOLDER)
+        if best is not None and _rank(best) >= _rank(facts):
+            return
+        now = self.network.state_dict()
+        if self.weights:
+            for name, kept in self.weights.items():
+                kept.copy_(now[name])
+        else:
+            self.weights = {name: value.detach().to("cpu", copy=True) for name, value in now.items()}
+        self.facts = facts
+
+    def hand_over(self) -> None:
+        """Let what was taken since the last time compete for ``<sweep>/best_model``."""
+        if self.facts is not None:
+            keep_if_best(self.sweep, self.network, self.tokenizer_folder, self.facts, self.weights)
+            self.facts = None
+
+
+def keep_if_best(
+    sweep: Path, network, tokenizer_folder: Path, facts: dict[str, Any], weights: dict[str, Any] | None = None
+) -> None:
     """Put ``network`` into ``<sweep>/best_model`` if no trial reached a better score yet.
 
     The weights and the facts about them are one file, replaced in one go, so that the folder always holds one whole
@@ -28,6 +66,7 @@ def keep_if_best(sweep: Path, network, tokenizer_folder: Path, facts: dict[str, 
         network: a Transformers model.
         tokenizer_folder: where its tokenizer lies.
         facts: ``score``, ``metric``, ``task``, ``model``, ``init``, ``order``, ``dropout``, ``step``, ``epoch``.
+        weights: its ``state_dict`` when it had that score; None: as it is now.
     """
     folder = sweep / FOLDER
     with FileLock(sweep / ".cache" / "best_model.lock"):
@@ -36,7 +75,7 @@ def keep_if_best(sweep: Path, network, tokenizer_folder: Path, facts: dict[str, 
             return
         if best is None:
             _create(folder, network, tokenizer_folder)
-        write_whole(folder / "model.safetensors", lambda file: file.write(_serialized(network, facts)))
+        write_whole(folder / "model.safetensors", lambda file: file.write(_serialized(network, weights, facts)))
         write_whole(folder / "README.md", lambda file: file.write(_card(facts).encode()))
 
 
@@ -77,13 +116,13 @@ def _create(folder: Path, network, tokenizer_folder: Path) -> None:
     beside.rename(folder)
 
 
-def _serialized(network, facts: dict[str, Any]) -> bytes:
+def _serialized(network, weights: dict[str, Any] | None, facts: dict[str, Any]) -> bytes:
     from safetensors.torch import save
 
     from seedgrid.model.vocabulary import whole_state
 
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in whole_state(network).items()}
-    return save(weights, metadata={"format": "pt", "seedgrid": json.dumps(facts)})
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in whole_state(network, weights).items()}
+    return save(whole, metadata={"format": "pt", "seedgrid": json.dumps(facts)})
 
 
 def _card(facts: dict[str, Any], trials: int | None = None) -> str:

@@ -39,7 +39,7 @@ from seedgrid.model.packing import can_pack
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials import checkpoint, interrupt
-from seedgrid.trials.best_model import keep_if_best
+from seedgrid.trials.best_model import BestOfTrial
 from seedgrid.trials.devices import claim_gpu
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.loggers import TrialLog
@@ -195,6 +195,8 @@ def _train(
     module = FineTuning(network, recipe, prepared.steps, len(train), seeds.dropout, start, optimizer_state)
     schedule = schedule_of(settings.evaluation, prepared.steps, per_epoch)
 
+    best_model = BestOfTrial(Path(settings.sweep), network, prepared.model_folder)
+
     def seconds() -> float:
         return seconds_before + time.monotonic() - begin
 
@@ -217,7 +219,7 @@ def _train(
                 "step": evaluation.step,
                 "epoch": evaluation.epoch,
             }
-            keep_if_best(Path(settings.sweep), network, prepared.model_folder, facts)
+            best_model.take(facts)
         if narrate:
             print(_line(evaluation, prepared.steps, settings.task.metric, seconds()), flush=True)
 
@@ -231,7 +233,7 @@ def _train(
         schedule, per_epoch, torch.from_numpy(validation.label), settings.task.metric, report
     )
     last_step = prepared.steps if settings.rung is None else settings.rung
-    checkpoints = _Checkpoints(record, settings.checkpoint.minutes, last_step, seconds)
+    checkpoints = _Checkpoints(record, best_model, settings.checkpoint.minutes, last_step, seconds)
     trainer = pl.Trainer(
         accelerator=prepared.device,
         devices=devices,
@@ -274,6 +276,7 @@ def _train(
             },
             failed=status == "failed",
         )
+    best_model.hand_over()
     if status == "stopped":
 
         def save() -> None:
@@ -329,8 +332,11 @@ class _StepRecorder(pl.Callback):
 class _Checkpoints(pl.Callback):
     """Ends the training at its last step; before, writes a checkpoint every so many minutes and at a request to end."""
 
-    def __init__(self, record: TrialRecord, minutes: float, last_step: int, seconds) -> None:
+    def __init__(
+        self, record: TrialRecord, best_model: BestOfTrial, minutes: float, last_step: int, seconds: Callable[[], float]
+    ) -> None:
         self.record = record
+        self.best_model = best_model
         self.minutes = minutes
         self.last_step = last_step
         self.seconds = seconds
@@ -349,6 +355,7 @@ class _Checkpoints(pl.Callback):
         if self.interrupted or time.monotonic() - self.latest >= 60 * self.minutes:
             seconds = self.seconds()
             self.record.write("running", seconds)
+            self.best_model.hand_over()  # before the checkpoint: what it would not train again
             checkpoint.save(self.record.folder, pl_module.network, trainer.optimizers[0], step, seconds)
             self.latest = time.monotonic()
         trainer.should_stop = self.interrupted
