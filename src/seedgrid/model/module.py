@@ -16,6 +16,8 @@ from seedgrid.model.schedules import linear_with_warmup, twice_with_restarts
 from seedgrid.seeds import dropout_state
 from seedgrid.settings import Recipe, steps_per_epoch
 
+_CLIPPING_EPS = 1e-6  # what PyTorch adds to a norm before it divides by it
+
 
 class FineTuning(pl.LightningModule):
     """Fine-tunes the weights of ``network`` that are not frozen.
@@ -88,9 +90,12 @@ class FineTuning(pl.LightningModule):
         # Lightning itself refuses to clip for a fused optimizer under any mixed precision.
         if gradient_clip_val is None:
             return
-        together = self.recipe.clip == "global"
-        for clipped in [self.network.parameters()] if together else self.network.parameters():
-            torch.nn.utils.clip_grad_norm_(clipped, gradient_clip_val)
+        trained = [weight for weight in self.network.parameters() if weight.grad is not None]
+        for clipped in [trained] if self.recipe.clip == "global" else [[weight] for weight in trained]:
+            norm = torch.nn.utils.get_total_norm([weight.grad for weight in clipped])
+            # Most steps have nothing to clip. A CPU knows at once, and need not multiply all gradients by 1.
+            if norm.device.type != "cpu" or not norm + _CLIPPING_EPS <= gradient_clip_val:
+                torch.nn.utils.clip_grads_with_norm_(clipped, gradient_clip_val, norm)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         recipe = self.recipe
