@@ -167,18 +167,18 @@ def components(grid: ArrayLike, *, level: float = 0.95, draws: int = 20_000, see
 
     and likewise for the other seeds and pairs. The residual with dropouts is the combination of all three seeds.
 
-    F tests are exact for normal effects in a grid without dropouts, missing cells or not (Wald 1947), and so is on a
-    complete grid with dropouts that of a pair of seeds, MS_init:order / MS_residual. Of a single seed no exact one
-    exists beside pairs: no mean square is expected to be MS_init's less the seed's own part. The test is
-    Satterthwaite's (1946) quasi-F, MS_init / (MS_init:order + MS_init:dropout - MS_residual), with his degrees for the
-    denominator, which is MS_residual at least. In simulations of grids of 4 x 4 x 4 to 8 x 8 x 4 where init did nothing
-    by itself it rejected at 5 % in 0 % (no pairs either) to 6 % (strong pairs).
+    F tests are exact for normal effects in a grid without dropouts, missing cells or not (Wald 1947), and so is,
+    with dropouts, that of a pair of seeds, MS_init:order / MS_residual. Of a single seed no exact one exists beside
+    pairs: no mean square is expected to be MS_init's less the seed's own part. The test is Satterthwaite's (1946)
+    quasi-F, MS_init / (MS_init:order + MS_init:dropout - MS_residual), with his degrees for the denominator, which is
+    MS_residual at least. In simulations of grids of 4 x 4 x 4 to 8 x 8 x 4 where init did nothing by itself it rejected
+    at 5 % in 0 % (no pairs either) to 6 % (strong pairs).
 
     Intervals of shares are generalized confidence intervals (Weerahandi 1993): each sum of squares is divided by draws
     of its chi-square, these are turned into components and shares, and quantiles of the shares are cut to 0 and 1. In
     simulations with normal effects, on grids of 5 x 5 to 25 x 25 with up to 60 % of cells missing and init's share from
-    0 to 0.6, nominal 95 % covered 93 to 99 %; with dropouts (4 x 4 x 4, 5 x 5 x 3, 8 x 8 x 4) 90 to 100 %. Where a fifth
-    of the trials diverged it was 89 to 99 %.
+    0 to 0.6, nominal 95 % covered 93 to 99 %; with dropouts (4 x 4 x 4, 5 x 5 x 3, 8 x 8 x 4) 90 to 100 %. Where a
+    fifth of the trials diverged it was 89 to 99 %.
 
     Args:
         grid: (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing. An axis of dropouts with a
