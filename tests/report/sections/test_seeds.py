@@ -33,7 +33,7 @@ def test_the_heat_map_shows_and_says_the_mean_over_dropout_seeds(grid_of):
     means = study.scores.reshape(3, 4, 2).mean(axis=2)
     drawn = means[np.argsort(means.mean(axis=1))][:, np.argsort(means.mean(axis=0))]
     np.testing.assert_allclose(shown.images[0].get_array(), drawn)
-    assert bar.get_ylabel() == "best found accuracy, mean over dropout seeds"
+    assert bar.get_ylabel() == "best found accuracy,\nmean over dropout seeds"
     assert "over dropout seeds" in section.reading
     alone = seed_grid([grid_of(3, 4, diverged=0)])
     assert alone.figure.axes[1].get_ylabel() == "best found accuracy" and "dropout" not in alone.reading
