@@ -58,6 +58,12 @@ def test_the_shipped_options_are_valid(compose_config, group):
     read_settings(compose_config(group))
 
 
+def test_the_study_of_three_seeds_is_the_quickstarts_but_for_its_folder(compose_config):
+    three, two = compose_config("experiment=three_seeds"), compose_config("experiment=quickstart")
+    assert three.sweep == "runs/three-seeds"
+    assert changed(three, {"sweep": two.sweep}) == two
+
+
 def test_the_defaults_are_the_papers_recipe(configs):
     settings = read_settings(configs["grammar"])
     assert (settings.recipe.epochs, settings.recipe.batch_size, settings.recipe.warmup) == (3, 16, 0.1)

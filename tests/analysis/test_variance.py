@@ -30,6 +30,14 @@ def crossed(generator, inits, orders, init=0.3, order=0.2, residual=0.5):
     )
 
 
+def crossed_three(generator, inits, orders, dropouts, variances):
+    """Normal effects of given variances: init, order, dropout, their pairs in the order of ``every``, residual."""
+    a, b, c = inits, orders, dropouts
+    shapes = [(a, 1, 1), (1, b, 1), (1, 1, c), (a, b, 1), (a, 1, c), (1, b, c), (a, b, c)]
+    effects = [generator.standard_normal(shape) for shape in shapes]
+    return sum(np.sqrt(variance) * effect for variance, effect in zip(variances, effects, strict=True))
+
+
 def tidy(grid):
     names = ["init", "order", "dropout"][: grid.ndim]
     cells = [(*map(str, index), grid[index]) for index in np.ndindex(grid.shape) if np.isfinite(grid[index])]
@@ -134,6 +142,149 @@ def test_three_seeds_are_the_textbook_expected_mean_squares():
     assert interaction["init:order"].f == pytest.approx(pair / residual)
 
 
+def test_three_seeds_sums_of_squares_are_those_of_loops_over_cells():
+    grid = crossed_three(np.random.default_rng(7), 3, 4, 5, [1] * 7)
+    sums = dict.fromkeys(["init", "order", "dropout", "init:order", "init:dropout", "order:dropout", "residual"], 0.0)
+    mean = grid.mean()
+    for i, o, d in np.ndindex(grid.shape):
+        init, order, dropout = grid[i].mean() - mean, grid[:, o].mean() - mean, grid[:, :, d].mean() - mean
+        init_order = grid[i, o].mean() - mean - init - order
+        init_dropout = grid[i, :, d].mean() - mean - init - dropout
+        order_dropout = grid[:, o, d].mean() - mean - order - dropout
+        effects = [init, order, dropout, init_order, init_dropout, order_dropout]
+        for name, effect in zip(sums, [*effects, grid[i, o, d] - mean - sum(effects)], strict=True):
+            sums[name] += effect**2
+    every = components(grid).every
+    assert [part.name for part in every] == list(sums)
+    assert [part.degrees for part in every] == [2, 3, 4, 6, 8, 12, 24]
+    assert [part.sum_of_squares for part in every] == pytest.approx(list(sums.values()))
+    # Each source's mean square is expected to hold each variance of its own seeds as often as a level of it occurs.
+    variance = {part.name: part.variance for part in every}
+    for part in every[:-1]:
+        seeds = set(part.name.split(":"))
+        held = [name for name in variance if seeds <= set(name.split(":"))]
+        cells = {"init": 3, "order": 4, "dropout": 5}
+        expected = variance["residual"]
+        for name in held:
+            expected += variance[name] * 60 / np.prod([cells[seed] for seed in name.split(":")])
+        assert part.sum_of_squares / part.degrees == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_three_seeds_mean_squares_are_those_of_statsmodels_type_two(share):
+    grid = with_gaps(crossed_three(np.random.default_rng(12), 5, 4, 4, [0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.3]), share)
+    result = components(grid)
+    table = sm.stats.anova_lm(smf.ols("score ~ (C(init) + C(order) + C(dropout))**2", tidy(grid)).fit(), typ=2)
+    for part in result.every:
+        row = "Residual" if part.name == "residual" else ":".join(f"C({seed})" for seed in part.name.split(":"))
+        assert part.sum_of_squares == pytest.approx(table.sum_sq[row])
+        assert part.degrees == table.df[row]
+        if ":" in part.name:
+            assert part.p == pytest.approx(table["PR(>F)"][row])
+
+
+def test_the_quasi_f_of_three_seeds_is_satterthwaites_by_hand():
+    result = components(crossed_three(np.random.default_rng(0), 5, 4, 3, [1, 1, 1, 2, 2, 2, 1]))
+    square = {part.name: (part.sum_of_squares / part.degrees, part.degrees) for part in result.every}
+    for part, (one, other) in (
+        (result.init, ("init:order", "init:dropout")),
+        (result.order, ("init:order", "order:dropout")),
+        (result.dropout, ("init:dropout", "order:dropout")),
+    ):
+        terms = [square[one], square[other], square["residual"]]
+        denominator = terms[0][0] + terms[1][0] - terms[2][0]
+        degrees = denominator**2 / sum(mean**2 / df for mean, df in terms)
+        assert part.f == pytest.approx(square[part.name][0] / denominator)
+        assert part.denominator_degrees == pytest.approx(degrees)
+        assert part.p == pytest.approx(stats.f.sf(part.f, part.degrees, degrees))
+
+
+def test_components_recovers_the_known_variances_of_three_seeds():
+    generator = np.random.default_rng(0)
+    truth = np.array([0.3, 0.2, 0.15, 0.1, 0.05, 0.1, 0.3])
+    for share in (0.0, 0.2):
+        found = np.array(
+            [
+                [part.variance for part in components(with_gaps(grid, share, seed), draws=2).every]
+                for seed, grid in enumerate(crossed_three(generator, 6, 6, 6, truth) for _ in range(200))
+            ]
+        )
+        # Unbiased estimates: 7 means of 200 within 3.5 standard errors, which all holds 997 times in 1,000.
+        error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
+        assert np.all(np.abs(found.mean(axis=0) - truth) < 3.5 * error)
+        assert np.all(error < 0.03)
+
+
+def test_pairs_of_seeds_fool_the_permutation_test_of_one_seed_but_not_its_quasi_f():
+    generator = np.random.default_rng(0)
+    quasi_f = shuffled = 0
+    for seed in range(200):
+        grid = crossed_three(generator, 5, 5, 3, [0, 0.2, 0.1, 0.3, 0.3, 0, 0.2])
+        quasi_f += components(grid, draws=2).init.p < 0.05
+        shuffled += permutation_test(grid, shuffles=99, seed=seed).p <= 0.05
+    # The quasi-F is no exact test: 12 % would be seen less than once in 1,000 if it rejected at 5 %.
+    assert quasi_f / 200 < 0.12 and shuffled / 200 > 0.3
+
+
+def test_three_seeds_effects_do_not_depend_on_how_seeds_are_numbered_or_the_unit():
+    generator = np.random.default_rng(5)
+    grid = with_gaps(crossed_three(generator, 4, 5, 3, [0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.3]), 0.1)
+    moved = 7 - 3 * grid[generator.permutation(4)][:, generator.permutation(5)][:, :, generator.permutation(3)]
+    for one, two in zip(components(grid).every, components(moved).every, strict=True):
+        assert two.variance == pytest.approx(9 * one.variance)
+        for name in ("share", "share_lower", "share_upper", "f", "p"):  # NaN for the residual's test
+            np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=1e-8)
+
+
+@pytest.mark.parametrize("axes", list(permutations(range(3))))
+def test_exchanging_the_axes_of_three_seeds_exchanges_their_components(axes):
+    grid = with_gaps(crossed_three(np.random.default_rng(6), 4, 5, 3, [0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.3]), 0.1)
+    names = ["init", "order", "dropout"]
+    one = {frozenset(part.name.split(":")): part for part in components(grid).every}
+    for part in components(grid.transpose(axes)).every:
+        # Axis k of the transposed grid is axis axes[k] of the grid.
+        seeds = part.name.split(":")
+        same = one[frozenset(seed if seed == "residual" else names[axes[names.index(seed)]] for seed in seeds)]
+        np.testing.assert_allclose([part.variance, part.f, part.p], [same.variance, same.f, same.p], rtol=1e-8)
+    std, turned = shared_seed_std(grid), shared_seed_std(grid.transpose(axes))
+    for axis, name in enumerate(names):
+        assert getattr(turned, name) == pytest.approx(getattr(std, names[axes[axis]]))
+        ranges = [
+            permutation_test(seen, seed, shuffles=2).range
+            for seen, seed in ((grid, names[axes[axis]]), (grid.transpose(axes), name))
+        ]
+        assert ranges[0] == pytest.approx(ranges[1])
+
+
+def test_pairs_of_three_seeds_join_the_residual_where_gaps_leave_no_replicates():
+    grid = np.full((4, 4, 4), np.nan)
+    for i, o in np.ndindex(4, 4):
+        grid[i, o, (i + o) % 4] = i + 0.1 * o + 0.01 * ((i + o) % 4) + 0.001 * (i * o % 3)  # a Latin square
+    result = components(grid)
+    assert result.interactions == () and not result.balanced
+    table = sm.stats.anova_lm(smf.ols("score ~ C(init) + C(order) + C(dropout)", tidy(grid)).fit(), typ=2)
+    assert result.dropout.p == pytest.approx(table["PR(>F)"]["C(dropout)"])
+    assert result.residual.degrees == 6
+
+
+def test_constant_scores_of_three_seeds_have_no_variance_to_share():
+    result = components(np.full((3, 4, 2), 0.7))
+    assert [part.variance for part in result.every] == [0] * 7
+    assert all(np.isnan([part.share, part.f, part.p]).all() for part in result.every)
+
+
+def test_an_exact_pair_of_seeds_is_all_there_is():
+    pair = np.array([[1, -1, 0], [-1, 1, 0], [0, 0, 0]]) * 0.1
+    result = components(np.repeat(pair[:, :, None], 4, axis=2))
+    assert result.interactions[0].share == pytest.approx(1) and result.interactions[0].p == 0
+    assert result.dropout.variance == 0 and result.residual.variance == 0
+
+
+def test_components_of_three_seeds_refuses_a_single_init_seed():
+    with pytest.raises(ValueError, match="trials of 1 init seed"):
+        components(np.random.default_rng(0).standard_normal((1, 4, 3)))
+
+
 def test_components_recovers_known_shares_with_and_without_gaps():
     generator = np.random.default_rng(0)
     truth = np.array([0.3, 0.2, 0.5])
@@ -191,12 +342,17 @@ def test_swapping_the_axes_swaps_init_and_order():
     assert one.order.p == pytest.approx(two.init.p)
 
 
-def test_a_single_dropout_seed_counts_as_none():
-    grid = crossed(np.random.default_rng(6), 5, 4)
-    layered = np.full((5, 4, 3), np.nan)
-    layered[:, :, 1] = grid
-    one, two = components(layered), components(grid)
-    assert one.dropout is None and (one.init, one.order) == (two.init, two.order)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_single_dropout_seed_counts_as_none(layers):
+    grid = with_gaps(crossed(np.random.default_rng(6), 5, 4), 0.1)
+    layered = np.full((5, 4, layers), np.nan)
+    layered[:, :, layers // 2] = grid
+    # By what is printed, in which NaN is NaN.
+    for function in (components, shared_seed_std, grid_mean, permutation_test, best_against_worst):
+        assert repr(function(layered)) == repr(function(grid))
+    for axis in ("init", "order"):
+        assert permutation_test(layered, axis, "all", 200) == permutation_test(grid, axis, "all", 200)
+    assert components(layered).dropout is None and shared_seed_std(layered).dropout is None
 
 
 def test_shares_add_up_to_one_and_lie_in_their_intervals():

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from itertools import combinations, pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-Axis = Literal["init", "order", "dropout"]
+from seedgrid.analysis.henderson import AXES, Axis, check_size, mean_squares_of, pseudo_inverse, sources_of
+
 Scheme = Literal["within", "all"]
 
-AXES: tuple[Axis, ...] = ("init", "order", "dropout")
-
-# Sums of squares below this share of the total are what rounding left of an exact zero.
-_ROUNDING = 1e-20
-# The normal equations hold a row for each seed and, with dropouts, for each pair of seeds: 5,000 rows are 200 MB.
-_MOST_LEVELS = 5_000
 # Values that one block of shuffles holds at once: 8 MB.
 _BLOCK = 1_000_000
 
@@ -132,12 +126,13 @@ def shared_seed_std(grid: ArrayLike) -> SharedSeedStd:
 
     Args:
         grid: (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing. Groups with fewer than two
-            trials have no standard deviation and are left out; where no group is left the result is NaN.
+            trials have no standard deviation and are left out; where no group is left the result is NaN. An axis of
+            dropouts with a single seed counts as none.
 
     Raises:
         ValueError: the grid has no trial, an infinite score, or not two or three axes.
     """
-    scores = _checked(grid)
+    scores = _without_single_dropout(_checked(grid))
 
     def over(axis: int | None) -> float:
         groups = [scores] if axis is None else list(np.moveaxis(scores, axis, 0))
@@ -161,14 +156,29 @@ def components(grid: ArrayLike, *, level: float = 0.95, draws: int = 20_000, see
     REML too. Missing cells need no other method and leave the estimates unbiased, as long as cells are not missing for
     their scores' sake.
 
-    F tests are exact for normal effects in a grid without dropouts, missing cells or not (Wald 1947). With dropouts
-    the tests of init, order and dropout compare with a sum of mean squares, whose degrees are Satterthwaite's (1946).
+    The closed forms (Searle, Casella and McCulloch 1992, chapter 4), for a inits, b orders and mean squares MS::
+
+        two seeds      E MS_init       = b var_init + var_residual
+        c dropouts     E MS_init       = b c var_init + c var_init:order + b var_init:dropout + var_residual
+                       E MS_init:order = c var_init:order + var_residual
+                       E MS_residual   = var_residual
+        so             var_init        = (MS_init - MS_init:order - MS_init:dropout + MS_residual) / (b c)
+                       var_init:order  = (MS_init:order - MS_residual) / c
+
+    and likewise for the other seeds and pairs. The residual with dropouts is the combination of all three seeds.
+
+    F tests are exact for normal effects in a grid without dropouts, missing cells or not (Wald 1947), and so is,
+    with dropouts, that of a pair of seeds, MS_init:order / MS_residual. Of a single seed no exact one exists beside
+    pairs: no mean square is expected to be MS_init's less the seed's own part. The test is Satterthwaite's (1946)
+    quasi-F, MS_init / (MS_init:order + MS_init:dropout - MS_residual), with his degrees for the denominator, which is
+    MS_residual at least. In simulations of grids of 4 x 4 x 4 to 8 x 8 x 4 where init did nothing by itself it rejected
+    at 5 % in 0 % (no pairs either) to 6 % (strong pairs).
 
     Intervals of shares are generalized confidence intervals (Weerahandi 1993): each sum of squares is divided by draws
     of its chi-square, these are turned into components and shares, and quantiles of the shares are cut to 0 and 1. In
     simulations with normal effects, on grids of 5 x 5 to 25 x 25 with up to 60 % of cells missing and init's share from
-    0 to 0.6, nominal 95 % covered 93 to 99 %; with dropouts (5 x 5 x 3, 8 x 8 x 4) 90 to 100 %. Where a fifth of the
-    trials diverged it was 89 to 99 %.
+    0 to 0.6, nominal 95 % covered 93 to 99 %; with dropouts (4 x 4 x 4, 5 x 5 x 3, 8 x 8 x 4) 90 to 100 %. Where a
+    fifth of the trials diverged it was 89 to 99 %.
 
     Args:
         grid: (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing. An axis of dropouts with a
@@ -183,15 +193,13 @@ def components(grid: ArrayLike, *, level: float = 0.95, draws: int = 20_000, see
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give a number between 0 and 1, such as 0.95")
-    scores = _checked(grid)
-    if scores.ndim == 3 and np.isfinite(scores).any(axis=(0, 1)).sum() == 1:
-        scores = scores[:, :, np.isfinite(scores).any(axis=(0, 1))][:, :, 0]
+    scores = _without_single_dropout(_checked(grid))
     axes = AXES[: scores.ndim]
     for axis, name in enumerate(axes):
         seeds = int(np.isfinite(scores).any(axis=tuple(set(range(scores.ndim)) - {axis})).sum())
         if seeds < 2:
             raise ValueError(f"components: the grid has trials of {seeds} {name} seed; at least 2 are needed")
-    fit = _mean_squares(scores)
+    fit = mean_squares_of(scores)
     if missing := [name for name in axes if name not in fit.names]:
         raise ValueError(
             f"components: no {' or '.join(missing)} seed occurs in two trials that differ in their other seeds, so its "
@@ -276,7 +284,7 @@ def grid_mean(grid: ArrayLike) -> GridMean:
     scores = _checked(grid)
     if np.isfinite(scores).sum() < 2:
         raise ValueError("the grid has 1 trial; a standard error needs at least 2")
-    fit = _mean_squares(scores)
+    fit = mean_squares_of(scores)
     expected, mean_squares, degrees = fit.expected_mean_squares(), fit.mean_squares(), fit.degrees
     kept = list(range(mean_squares.size))
     while True:
@@ -327,7 +335,7 @@ def shared_seeds(grid: ArrayLike) -> dict[Axis, NDArray[np.intp]]:
     Raises:
         ValueError: the grid has no trial, an infinite score, or not two or three axes.
     """
-    sources = _sources(np.nonzero(np.isfinite(_checked(grid))))
+    sources = sources_of(np.nonzero(np.isfinite(_checked(grid))))
     return {axis: sources[axis] for axis in AXES if axis in sources}
 
 
@@ -375,6 +383,11 @@ def permutation_test(
     shuffle as it is in the data. With missing cells the scores of a column change places among its trials, and the
     means are those of ``seed_means``. ``scheme="all"`` shuffles all scores over all cells, as the paper's code does:
     its shuffles mix the other seed's effect into the means, so where that effect is large the test finds less.
+
+    In a grid with dropouts a column is a pair of the two other seeds, and the test asks whether seeds of this axis do
+    anything at all, by themselves or together with another seed. In simulations of grids of 4 x 4 x 4 to 8 x 8 x 4
+    where init did nothing by itself and 20 to 55 % of the variance was that of init with order or dropout, p was below
+    5 % in 26 to 89 % of them. What a seed does by itself is tested by ``components``.
 
     p is (1 + shuffles with at least the observed range) / (1 + shuffles), which is never 0 (Phipson and Smyth 2010);
     ranges that differ by less than 1e-9 of the spread of the scores count as equal.
@@ -461,7 +474,8 @@ def best_against_worst(
       analysis of variance assumes. Shapiro needs three trials that are not all equal.
     - ``corrected``: ``permutation_test`` of the range of all seeds' means, best minus worst. Each shuffle has a best
       and a worst of its own, so its p allows for the choice: this is the one to quote. Within columns; over all cells
-      where shared columns do not link all seeds (its ``scheme`` says which).
+      where shared columns do not link all seeds (its ``scheme`` says which). In a grid with dropouts it says that the
+      best seed is better with these other seeds, not that it will be with new ones: see ``permutation_test``.
 
     Args:
         grid: (inits, orders) or (inits, orders, dropouts), NaN where a trial is missing.
@@ -523,141 +537,6 @@ def best_against_worst(
     )
 
 
-@dataclass(frozen=True)
-class _MeanSquares:
-    """What the sources of variance add to the fit of one grid, and what is expected of it (Henderson's method 3)."""
-
-    names: tuple[str, ...]  # the sources that the design can tell from the residual, which comes after them
-    sums: NDArray[np.float64]  # (sources + 1,)
-    degrees: NDArray[np.int64]  # (sources + 1,)
-    traces: NDArray[np.float64]  # (sources, sources): of source s's variance in the expectation of t's sum of squares
-    mean: float
-    mean_weights: NDArray[np.float64]  # (sources + 1,): of each variance in the variance of the mean
-    trials: int
-
-    def mean_squares(self) -> NDArray[np.float64]:
-        return self.sums / self.degrees
-
-    def expected_mean_squares(self) -> NDArray[np.float64]:
-        """Square matrix that turns the variances, the residual's last, into the expected mean squares."""
-        matrix = np.eye(self.degrees.size)
-        matrix[:-1, -1] = 1.0
-        matrix[:-1, :-1] = self.traces / self.degrees[:-1, None]
-        return matrix
-
-
-def _mean_squares(scores: NDArray[np.float64]) -> _MeanSquares:
-    cells = np.nonzero(np.isfinite(scores))
-    values = scores[cells]
-    mean = float(values.mean())
-    # From the first score, so that constant scores are exactly 0; then from the mean, so that squares stay small.
-    centred = values - values[0]
-    centred = centred - centred.mean()
-
-    sources = _sources(cells)
-    with_interactions = any(":" in name for name in sources)
-    fit = _fit(centred, sources)
-    if with_interactions and (fit is None or (fit[1] < 1).any()):
-        sources = {name: groups for name, groups in sources.items() if ":" not in name}
-        fit = _fit(centred, sources)
-    if fit is None or (values.size > 1 and (fit[1] < 1).any()):
-        raise ValueError(
-            f"too many cells of the grid are missing: {values.size} trials do not suffice to tell "
-            f"{', '.join(sources)} and residual apart; run more seed pairs that share seeds"
-        )
-    sums, degrees, traces = fit
-    weights = [np.sum(np.bincount(groups).astype(float) ** 2) / values.size**2 for groups in sources.values()]
-    weights.append(1 / values.size)
-    return _MeanSquares(tuple(sources), sums, degrees, traces, mean, np.array(weights), values.size)
-
-
-def _sources(cells: tuple[NDArray[np.intp], ...]) -> dict[str, NDArray[np.intp]]:
-    """Which seed (or pair of seeds) each trial has, for the sources that are not the mean or the residual in disguise.
-
-    A seed that all trials share is part of the mean; seeds of which each has one trial are the residual; and two
-    sources that group the trials alike, such as an init and a dropout seed that always are the same, are one source.
-    """
-    axes = AXES[: len(cells)]
-    groups = {name: np.unique(ids, return_inverse=True)[1] for name, ids in zip(axes, cells, strict=True)}
-    if len(axes) == 3:
-        for first, second in combinations(axes, 2):
-            pairs = groups[first] * (groups[second].max() + 1) + groups[second]
-            groups[f"{first}:{second}"] = np.unique(pairs, return_inverse=True)[1]
-    kept: dict[str, NDArray[np.intp]] = {}
-    seen: set[bytes] = set()
-    for name, ids in groups.items():
-        _, first_seen, inverse = np.unique(ids, return_index=True, return_inverse=True)
-        alike = first_seen[inverse].tobytes()
-        if 1 < first_seen.size < ids.size and alike not in seen:
-            kept[name] = ids
-            seen.add(alike)
-    return kept
-
-
-def _fit(
-    centred: NDArray[np.float64], sources: dict[str, NDArray[np.intp]]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] | None:
-    """Sums of squares and degrees (the residual last) and their traces; None where nothing is left for the residual."""
-    trials = centred.size
-    ids = list(sources.values())
-    sizes = [int(groups.max()) + 1 for groups in ids]
-    _check_size(sum(sizes))
-    ends = np.cumsum([0, *sizes])
-    at = [slice(start, stop) for start, stop in pairwise(ends)]
-    # The normal equations of the indicator columns of all sources; the grid's mean is in the span of each of them.
-    gram = np.zeros((ends[-1], ends[-1]))
-    right = np.zeros(ends[-1])
-    for row, rows in enumerate(ids):
-        right[at[row]] = np.bincount(rows, weights=centred, minlength=sizes[row])
-        for column, columns in enumerate(ids):
-            counts = np.bincount(rows * sizes[column] + columns, minlength=sizes[row] * sizes[column])
-            gram[at[row], at[column]] = counts.reshape(sizes[row], sizes[column])
-
-    inverse, rank = _pseudo_inverse(gram)
-    effects = inverse @ right
-    residual = centred - sum((effects[at[row]][rows] for row, rows in enumerate(ids)), np.zeros(trials))
-    sums = np.zeros(len(ids) + 1)
-    degrees = np.zeros(len(ids) + 1, dtype=np.int64)
-    traces = np.zeros((len(ids), len(ids)))
-    sums[-1] = residual @ residual
-    degrees[-1] = trials - max(rank, 1)
-    if degrees[-1] < 1:
-        return None
-    names = list(sources)
-    for row, name in enumerate(names):
-        # Adjusted for every source that does not contain this one: init:order contains init.
-        contains = [set(name.split(":")) <= set(other.split(":")) for other in names]
-        own = at[row]
-        others = np.concatenate(
-            [np.arange(at[k].start, at[k].stop) for k in range(len(names)) if not contains[k]] or [[]]
-        )
-        others = others.astype(np.intp)
-        if others.size:
-            projection = gram[own][:, others] @ _pseudo_inverse(gram[np.ix_(others, others)])[0]
-        else:  # only the mean is adjusted for
-            others = np.arange(own.start, own.stop)
-            projection = np.outer(gram[own, own].diagonal(), np.ones(others.size)) / trials
-        adjusted = gram[own] - projection @ gram[others]
-        own_right = right[own] - projection @ right[others]
-        own_inverse, degrees[row] = _pseudo_inverse(adjusted[:, own])
-        sums[row] = own_right @ own_inverse @ own_right
-        for column in range(len(names)):
-            if contains[column]:
-                traces[row, column] = np.sum((own_inverse @ adjusted[:, at[column]]) * adjusted[:, at[column]])
-    sums[sums < _ROUNDING * (centred @ centred)] = 0.0
-    return sums, degrees, traces
-
-
-def _pseudo_inverse(symmetric: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
-    """Moore-Penrose inverse and rank of a positive semidefinite matrix of counts."""
-    if not symmetric.size:
-        return symmetric, 0
-    values, vectors = np.linalg.eigh(symmetric)
-    # Counts are whole numbers: an eigenvalue that is not 0 lies far above the 1e-16 of rounding.
-    large = values > 1e-10 * max(values[-1], 1.0)
-    return (vectors[:, large] / values[large]) @ vectors[:, large].T, int(large.sum())
-
-
 def _row_inverse(present: NDArray[np.bool_]) -> tuple[NDArray[np.float64] | None, int]:
     """What turns row sums, of scores less their column's mean, into row effects; and how many effects it can tell.
 
@@ -665,16 +544,9 @@ def _row_inverse(present: NDArray[np.bool_]) -> tuple[NDArray[np.float64] | None
     """
     if present.all():
         return None, present.shape[0] - 1
-    _check_size(present.shape[0])
+    check_size(present.shape[0])
     shared = (present / present.sum(axis=0)) @ present.T
-    return _pseudo_inverse(np.diag(present.sum(axis=1).astype(float)) - shared)
-
-
-def _check_size(levels: int) -> None:
-    if levels > _MOST_LEVELS:
-        raise ValueError(
-            f"the grid has {levels} seeds (and pairs of seeds) that recur; at most {_MOST_LEVELS} are possible"
-        )
+    return pseudo_inverse(np.diag(present.sum(axis=1).astype(float)) - shared)
 
 
 def _satterthwaite(total: float, parts: NDArray[np.float64], degrees: NDArray[np.float64]) -> float:
@@ -696,6 +568,13 @@ def _rows(scores: NDArray[np.float64], axis: Axis) -> NDArray[np.float64]:
         raise ValueError(f"axis is {axis!r}; this grid has {', '.join(axes)}")
     rows = np.moveaxis(scores, axes.index(axis), 0).reshape(scores.shape[axes.index(axis)], -1)
     return rows[:, np.isfinite(rows).any(axis=0)]
+
+
+def _without_single_dropout(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The grid as inits x orders if all its trials have the same dropout seed."""
+    if scores.ndim == 3 and (there := np.isfinite(scores).any(axis=(0, 1))).sum() == 1:
+        return scores[:, :, int(np.argmax(there))]
+    return scores
 
 
 def _checked(grid: ArrayLike) -> NDArray[np.float64]:

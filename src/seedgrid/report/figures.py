@@ -119,7 +119,8 @@ def draw_heat_map(axes: Axes, trials: pd.DataFrame, metric: str, size: tuple[flo
 
     axes.set_facecolor(NOT_RUN)
     image = axes.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest")
-    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {metric}")
+    averaged = ",\nmean over dropout seeds" if len(trials) > cells.ngroups else ""
+    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {metric}{averaged}")
     bar.ax.tick_params(labelsize=8)
     bar.formatter.set_useOffset(False)
     numbered = width >= 0.36 and height >= 0.25

@@ -47,6 +47,7 @@ def test_seeds_are_named_by_their_labels_not_their_places(study_of):
 def test_a_dropout_seed_that_varies_has_a_row_and_a_panel(grid_of):
     table, densities = best_and_worst_seeds([grid_of(3, 4, 5)], SHUFFLES)
     assert table.table["seeds"].tolist() == ["init", "order", "dropout"]
+    assert "with new ones too is told by the F tests" in table.caption
     assert len(densities.figure.axes) == 3
 
 

@@ -21,6 +21,12 @@ def test_best_found_is_the_highest_score_of_any_evaluation_and_names_its_seeds(s
     assert (row["lowest"], row["diverged"]) == (0.5, 1)
 
 
+def test_best_found_names_the_dropout_seed_where_it_varies(study_of):
+    section = best_found([study_of(CURVES, [(0, 0, 0), (0, 0, 7), (1, 0, 0), (1, 0, 7)])])
+    assert "(init seed 0, order seed 0, dropout seed 0)" in section.reading
+    assert "dropout" not in best_found([study_of(CURVES, SEEDS)]).reading
+
+
 def test_several_sweeps_get_a_row_each_in_their_order(study_of):
     section = best_found([study_of(CURVES, SEEDS, name="b"), study_of(np.array(CURVES) - 0.1, SEEDS, name="a")])
     assert section.table["sweep"].tolist() == ["b", "a"]

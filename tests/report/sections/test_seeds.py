@@ -22,6 +22,21 @@ def test_the_dropout_seed_has_a_column_where_it_varies(grid_of):
     row = shared_seeds([study]).table.iloc[0]
     layers = np.moveaxis(study.scores.reshape(3, 3, 2), 2, 0)
     assert row["std, shared dropout seed"] == pytest.approx(np.mean([np.std(layer, ddof=1) for layer in layers]))
+    assert "share a dropout seed" in shared_seeds([study]).caption
+    assert "dropout" not in shared_seeds([grid_of(3, 3)]).caption
+
+
+def test_the_heat_map_shows_and_says_the_mean_over_dropout_seeds(grid_of):
+    study = grid_of(3, 4, 2, diverged=0)
+    section = seed_grid([study])
+    shown, bar = section.figure.axes
+    means = study.scores.reshape(3, 4, 2).mean(axis=2)
+    drawn = means[np.argsort(means.mean(axis=1))][:, np.argsort(means.mean(axis=0))]
+    np.testing.assert_allclose(shown.images[0].get_array(), drawn)
+    assert bar.get_ylabel() == "best found accuracy,\nmean over dropout seeds"
+    assert "over dropout seeds" in section.reading
+    alone = seed_grid([grid_of(3, 4, diverged=0)])
+    assert alone.figure.axes[1].get_ylabel() == "best found accuracy" and "dropout" not in alone.reading
 
 
 def test_a_sweep_without_a_grid_is_said_and_leaves_the_others_be(grid_of, study_of):

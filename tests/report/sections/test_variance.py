@@ -93,6 +93,26 @@ def test_varied_dropout_seeds_and_pairs_of_seeds_are_sources_of_their_own(grid_o
     ]
     assert section.table["share of variance"].sum() == pytest.approx(1)
     assert "the dropout seed" in section.reading
+    assert "quasi-F" in section.caption
+    assert "quasi-F" not in variance_shares([grid_of(4, 3)]).caption
+
+
+def test_a_pair_of_seeds_is_not_taken_for_what_each_does_by_itself(study_of):
+    generator = np.random.default_rng(0)
+    pair = 0.05 * generator.standard_normal((5, 5, 1))
+    scores = 0.8 + pair + 0.01 * generator.standard_normal((5, 5, 4))
+    section = variance_shares([study_of(scores.reshape(-1, 1), list(np.ndindex(5, 5, 4)))])
+    row = section.table.set_index("source").loc["init seed"]
+    assert row["p, permutation"] < 0.05 < row["p, F test"]  # what one order does with one init, shuffled away
+    assert re.search(r"not shown that the init seed \([^)]*F test p = [^)]*\)", section.reading)
+    assert re.search(r"Of the pairs of seeds, init with order \([^)]*p < 0.001\) matters", section.reading)
+
+
+def test_pairs_of_seeds_that_gaps_hide_are_said_to_be_hidden(study_of):
+    seeds = [(init, order, (init + order) % 4) for init, order in np.ndindex(4, 4)]
+    section = variance_shares([study_of(np.random.default_rng(0).uniform(0.6, 0.9, (16, 1)), seeds)])
+    assert section.table["source"].tolist() == ["init seed", "order seed", "dropout seed", "residual"]
+    assert "Too many trials are missing to tell the pairs of seeds apart." in section.reading
 
 
 @pytest.mark.parametrize(

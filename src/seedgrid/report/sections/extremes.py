@@ -70,6 +70,7 @@ def best_and_worst_seeds(
             Section(key, title, "", "", missing=tuple(missing))
             for key, title in zip(("table-4", "figure-3"), titles, strict=True)
         )
+    with_dropouts = any(result.study.grid.scores.ndim == 3 for result in results)
     table = Section(
         "table-4",
         titles[0],
@@ -81,7 +82,13 @@ def best_and_worst_seeds(
         "the paper's: one-way, between the trials of the two seeds as if picked beforehand, so it is too small. "
         "Wilcoxon's signed ranks pair the two seeds' trials by the seeds that both share, and are picked likewise; "
         "Friedman's test ranks all seeds within each of the others. p (Levene) and p (Shapiro) check what ANOVA "
-        "assumes: a small one speaks against equal spread and against normal scores.",
+        "assumes: a small one speaks against equal spread and against normal scores."
+        + (
+            " Where the dropout seed varies, a small p (permutation) says that the best seed is better with the other "
+            "seeds that were run; whether it is with new ones too is told by the F tests of the variance components."
+            if with_dropouts
+            else ""
+        ),
         table=pd.DataFrame(list(map(_row, results))),
         missing=tuple(missing),
     )

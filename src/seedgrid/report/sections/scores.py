@@ -88,15 +88,20 @@ def _with_stopped(study: FinishedTrials) -> pd.DataFrame:
     return both.sort_values(SEEDS, ignore_index=True)
 
 
+def _seeds(study: FinishedTrials, trial: pd.Series) -> str:
+    named = SEEDS if study.sweep.trials["dropout"].nunique() > 1 else SEEDS[:2]
+    return ", ".join(f"{name} seed {trial[name]}" for name in named)
+
+
 def _read_best(study: FinishedTrials, best: pd.Series) -> str:
     if study.selected:
         trials = _with_stopped(study)
         return (
             f"{study.name}: the best of {count(len(trials))}, {len(study.trials):,} of them trained to the end, "
-            f"reached {best['score']:.3f} (init seed {best['init']}, order seed {best['order']})."
+            f"reached {best['score']:.3f} ({_seeds(study, best)})."
         )
     scores, diverged = study.scores, int(study.trials["diverged"].sum())
-    seeds = f" (init seed {best['init']}, order seed {best['order']})" if study.sweep.seeded else ""
+    seeds = f" ({_seeds(study, best)})" if study.sweep.seeded else ""
     if len(scores) == 1:
         ended = ", and it diverged" if diverged else ""
         return f"{study.name}: the only finished trial reached {scores[0]:.3f}{seeds}{ended}."

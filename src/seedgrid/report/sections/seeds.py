@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from seedgrid.analysis.variance import SharedSeedStd, seed_means, shared_seed_std
+from seedgrid.analysis.variance import AXES, SharedSeedStd, seed_means, shared_seed_std
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import (
     PAGE_WIDTH,
@@ -21,7 +21,7 @@ from seedgrid.report.figures import (
 )
 from seedgrid.report.section import Section
 from seedgrid.report.sections.available import grids
-from seedgrid.report.wording import count, percent
+from seedgrid.report.wording import count, listed, percent
 
 # Beyond, a cell is smaller than a pixel.
 _MOST_CELLS = 1_000_000
@@ -67,6 +67,7 @@ def _is_grid(study: FinishedTrials) -> bool:
 def _read_grid(study: FinishedTrials) -> str:
     """Where the diverged trials are, or which seeds have the lowest means."""
     trials, scores = study.trials, study.grid.scores
+    varied = AXES[: scores.ndim]
     diverged = trials["diverged"]
     if len(trials) == 1:
         return _read_ranks(study)
@@ -76,21 +77,21 @@ def _read_grid(study: FinishedTrials) -> str:
         return f"{study.name}: all {len(trials):,} trials reached {study.scores[0]:.3f}."
     if diverged.any():
         parts = []
-        for axis, name in (("init", "init"), ("order", "order")):
+        for axis in varied:
             by_seed = diverged.groupby(trials[axis]).mean()
             always = by_seed.index[by_seed == 1].tolist()
             if always:
                 which = ", ".join(map(str, always[:5])) + (", …" if len(always) > 5 else "")
-                parts.append(f"every trial of {name} seed{'s' if len(always) > 1 else ''} {which}")
-        where = f", among them {' and '.join(parts)}" if parts else ", no seed in all of its trials"
+                parts.append(f"every trial of {axis} seed{'s' if len(always) > 1 else ''} {which}")
+        where = f", among them {listed(parts)}" if parts else ", no seed in all of its trials"
         return f"{study.name}: {int(diverged.sum()):,} of {count(len(trials))} diverged{where}."
     if study.selected:
         return f"{study.name}: none of the {count(len(trials))} that went on to the end diverged."
     spans = []
-    for axis in ("init", "order"):
+    for axis in varied:
         means = seed_means(scores, axis)
         spans.append(f"{np.nanmin(means):.3f} to {np.nanmax(means):.3f} over {axis} seeds")
-    return f"{study.name}: none of {count(len(trials))} diverged; mean scores range from {spans[0]} and {spans[1]}."
+    return f"{study.name}: none of {count(len(trials))} diverged; mean scores range from {listed(spans)}."
 
 
 def _read_ranks(study: FinishedTrials) -> str:
@@ -124,11 +125,12 @@ def shared_seeds(studies: Sequence[FinishedTrials]) -> Section:
     title = "Standard deviation of trials that share a seed"
     if not rows:
         return Section("table-3", title, "", "", missing=tuple(missing))
+    dropout = " that share a dropout seed," if any(study.grid.scores.ndim == 3 for study in given) else ""
     caption = (
         "Expected standard deviation (n - 1) of the best found score over trials that share an init seed, that share "
-        "an order seed, and over all (Dodge et al. 2020, Table 3): the standard deviations of the groups of trials "
-        "with one seed, averaged. Fixing a seed that matters makes the standard deviation smaller than that over "
-        "all trials."
+        f"an order seed,{dropout} and over all (Dodge et al. 2020, Table 3): the standard deviations of the groups of "
+        "trials with one seed, averaged. Fixing a seed that matters makes the standard deviation smaller than that "
+        "over all trials."
     )
     table = pd.DataFrame(rows)
     last = "std, all trials"
@@ -146,4 +148,4 @@ def _read_shared(name: str, std: SharedSeedStd) -> str:
         for seed, value in fixed.items()
         if value is not None and np.isfinite(value)
     ]
-    return f"{name}: trials differ by {std.all:.3f} in standard deviation, by {' and by '.join(parts)}."
+    return f"{name}: trials differ by {std.all:.3f} in standard deviation, {listed([f'by {part}' for part in parts])}."

@@ -57,6 +57,12 @@ def variance_shares(studies: Sequence[FinishedTrials], level: float = 0.95, seed
         f"range in up to {_SHUFFLES:,} shuffles, of the scores among the trials that share all other seeds, "
         "or of all scores over all cells (as Dodge et al. 2020 do, which mixes the other seed's effect in)."
     )
+    if any(parts.dropout is not None for _, parts in found):
+        caption += (
+            " Where the dropout seed varies, shuffles also find a seed that does something only together with another, "
+            "so the reading goes by F tests: of a seed against its pairs with the others (Satterthwaite's quasi-F, "
+            "1946, as no exact test exists), of a pair against the residual."
+        )
     return Section(
         key="variance-shares",
         title=_TITLE,
@@ -111,7 +117,8 @@ def _reading(study: FinishedTrials, parts: Components, rows: list[dict[str, obje
         if part.name not in AXES:
             continue
         p, test = row["p, permutation"], "permutation test"
-        if p is None:
+        # With a varied dropout seed, shuffles take what a pair of seeds does for what each of them does by itself.
+        if p is None or parts.dropout is not None:
             p, test = part.p, "F test"
         numbers = (
             f"{percent(part.share)} of the variance, {percent(parts.level)} interval {percent(part.share_lower)} to "
@@ -127,9 +134,25 @@ def _reading(study: FinishedTrials, parts: Components, rows: list[dict[str, obje
         sentences.append(f"Whether {listed(open_)} {_verb(open_)} is open: interval and test disagree.")
     if others:
         sentences.append(f"It is not shown that {' or '.join(others)} matters, which is no proof of the contrary.")
+    if parts.dropout is not None:
+        sentences.append(_read_pairs(parts))
     alone = sum(part.share for part in parts.every if part.name in AXES)
     sentences.append(f"{percent(1 - alone)} of the variance belong to no seed alone but to their combination.")
     return f"{study.name}, {count(parts.trials)}: {' '.join(sentences)}"
+
+
+def _read_pairs(parts: Components) -> str:
+    """Which pairs of seeds do more than both seeds do by themselves."""
+    if not parts.interactions:
+        return "Too many trials are missing to tell the pairs of seeds apart."
+    matter = [
+        f"{_name(part.name)} ({percent(part.share)} of the variance, {p_value(part.p)})"
+        for part in parts.interactions
+        if part.p < 1 - parts.level and part.share_lower > 0
+    ]
+    if not matter:
+        return "No pair of seeds is shown to do more than its seeds by themselves."
+    return f"Of the pairs of seeds, {listed(matter)} {_verb(matter)} beyond what each seed does by itself."
 
 
 def _verb(seeds: list[str]) -> str:
