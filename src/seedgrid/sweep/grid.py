@@ -10,7 +10,7 @@ from seedgrid.errors import InputError
 from seedgrid.report.wording import hours
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
-from seedgrid.sweep.launch import Engine, Job, job_of, launch, warm_up
+from seedgrid.sweep.launch import Engine, Job, job_of, launch
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.summary import compare_sweeps, seconds_a_trial, summarize
 from seedgrid.trials import interrupt
@@ -44,9 +44,6 @@ def run_command(work: Callable[[], bool]) -> None:
 
 def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
-    new = (Path(sweep.settings.sweep) / trial_name(seeds) / "trial.json" for sweep in sweeps for seeds in sweep.seeds)
-    missing = 0 if sweeps[0].settings.dry_run else sum(not path.exists() for path in new)
-    wait = warm_up(engine, missing)
     prepared = [prepare(sweep.settings) for sweep in sweeps]
     todo = [_left(sweep) for sweep in sweeps]
     if sweeps[0].settings.dry_run:
@@ -61,7 +58,6 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     errors = {}
     if jobs:
         with SweepProgress(goals):
-            wait()
             errors = launch(engine, jobs)
     failed = False
     for sweep, ready in zip(sweeps, prepared, strict=True):

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from joblib import Parallel, delayed, effective_n_jobs
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
@@ -62,34 +58,6 @@ def job_of(sweep: PlannedSweep, prepared: Prepared, seeds: Seeds, rung: int | No
         values["rung"] = rung
     own = (f"{key}={value}" for key, value in values.items())
     return Job(Path(sweep.settings.sweep) / trial_name(seeds), (*sweep.overrides, *own), rung)
-
-
-def warm_up(engine: Engine, trials: int) -> Callable[[], None]:
-    """Have joblib's workers import what trials need, seconds of work, while this process prepares the trials.
-
-    Joblib keeps its workers for the launch that follows. Other launchers start theirs then.
-
-    Args:
-        engine: says which launcher.
-        trials: how many are to run.
-
-    Returns:
-        Waits for the workers; to be called before the launch.
-    """
-    options = OmegaConf.to_container(engine.config.hydra.launcher, resolve=True)
-    if not options.pop("_target_").endswith(".JoblibLauncher") or not trials:
-        return lambda: None
-    options |= {"n_jobs": int(options["n_jobs"]), "batch_size": 1, "backend": "loky"}
-    calls = min(trials, effective_n_jobs(options["n_jobs"]))
-    imported = Parallel(**options, return_as="generator_unordered")(
-        delayed(import_module)("seedgrid.trials.run") for _ in range(calls)
-    )
-
-    def wait() -> None:
-        with suppress(Exception):  # a worker that died: the launch notices
-            list(imported)
-
-    return wait
 
 
 def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
