@@ -41,6 +41,20 @@ def test_training_is_bit_identical_however_often_it_is_validated(fit, validation
         assert all(torch.equal(value, weights[name]) for name, value in validated.weights().items())
 
 
+def test_an_evaluation_before_training_is_the_same_by_what_an_earlier_trial_found_of_the_encoder(fit, validation):
+    encoded, found = [], []
+    for shared in (None, encoded, encoded):
+        callback, evaluations = validation([0, 5])
+        callback.untrained = shared
+        fit(callback)
+        found.append(evaluations)
+    assert encoded
+    for before, after in found[1:]:
+        assert torch.equal(before.logits, found[0][0].logits)
+        assert torch.equal(after.logits, found[0][1].logits)
+    assert not torch.equal(found[0][0].logits, found[0][1].logits)
+
+
 def test_evaluations_come_at_their_steps_with_their_fraction_of_an_epoch(fit, validation):
     callback, evaluations = validation([0, 3, 5, 10])
     fit(callback)

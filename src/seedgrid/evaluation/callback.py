@@ -48,6 +48,9 @@ class FractionalValidation(pl.Callback):
         labels: int64 on the CPU, examples.
         metric: the task's metric.
         report: called with each evaluation.
+        untrained: for packed batches: what the pretrained encoder makes of them, a tensor a batch. The trials of a
+            process share it and the first one fills it, since before training they differ in their heads alone. None:
+            the encoder itself is not the same in all.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class FractionalValidation(pl.Callback):
         labels: torch.Tensor,
         metric: str,
         report: Callable[[pl.Trainer, pl.LightningModule, Evaluation], None],
+        untrained: list[torch.Tensor] | None = None,
     ) -> None:
         self.steps = frozenset(steps)
         self.steps_per_epoch = steps_per_epoch
         self.labels = labels
         self.metric = metric
         self.report = report
+        self.untrained = untrained
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if pl_module.start == 0 and 0 in self.steps:
@@ -75,7 +80,7 @@ class FractionalValidation(pl.Callback):
 
     def _validate(self, trainer: pl.Trainer, module: pl.LightningModule, step: int) -> None:
         begin = time.perf_counter()
-        logits = predict(trainer, module)
+        logits = predict(trainer, module, self.untrained if step == 0 else None)
         loss = cross_entropy(logits, self.labels).item()
         metrics = compute_metrics(logits, self.labels, self.metric)
         evaluation = Evaluation(
@@ -84,18 +89,26 @@ class FractionalValidation(pl.Callback):
         self.report(trainer, module, evaluation)
 
 
-def predict(trainer: pl.Trainer, module: pl.LightningModule) -> torch.Tensor:
-    """Logits of the validation set: float32 on the CPU, examples (in the data set's order) x classes."""
+def predict(trainer: pl.Trainer, module: pl.LightningModule, encoded: list[torch.Tensor] | None = None) -> torch.Tensor:
+    """Logits of the validation set: float32 on the CPU, examples (in the data set's order) x classes.
+
+    Args:
+        trainer, module: whose.
+        encoded: what the encoder makes of each packed batch, to be used, or to be filled where it is empty.
+    """
     data = trainer.datamodule
     was_training = module.training
     module.eval()
-    logits = []
     with torch.inference_mode(), trainer.precision_plugin.val_step_context():
-        for batch in data.val_dataloader():
-            batch = module.transfer_batch_to_device(batch, module.device, 0)
-            logits.append(module(batch).float())
+        if not encoded:
+            batches = [module.transfer_batch_to_device(one, module.device, 0) for one in data.val_dataloader()]
+        if encoded is None:
+            logits = [module(batch) for batch in batches]
+        else:
+            encoded[:] = encoded or [module.encode(batch) for batch in batches]
+            logits = [module.classify(hidden) for hidden in encoded]
     module.train(was_training)
     order = torch.from_numpy(data.validation_order)
     unsorted = torch.empty(len(order), logits[0].shape[1])
-    unsorted[order] = torch.cat(logits).cpu()
+    unsorted[order] = torch.cat(logits).float().cpu()
     return unsorted

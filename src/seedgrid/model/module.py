@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from seedgrid.data.datamodule import Batch
 from seedgrid.model.bert_adam import BertAdam
 from seedgrid.model.layers import depths
-from seedgrid.model.packing import packed_logits
+from seedgrid.model.packing import first_tokens, head_logits
 from seedgrid.model.schedules import linear_with_warmup, twice_with_restarts
 from seedgrid.seeds import dropout_state
 from seedgrid.settings import Recipe, steps_per_epoch
@@ -55,12 +55,20 @@ class FineTuning(pl.LightningModule):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits, examples x classes."""
         if "lengths" in batch:
-            return packed_logits(self.network, batch)
+            return self.classify(self.encode(batch))
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         # Models with one kind of segment (RoBERTa) or none (DistilBERT) number it otherwise or do not take it.
         if getattr(self.network.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = batch["token_type_ids"]
         return self.network(**inputs).logits
+
+    def encode(self, batch: Batch) -> torch.Tensor:
+        """What the encoder makes of a packed batch; sequences x width."""
+        return first_tokens(self.network, batch)
+
+    def classify(self, encoded: torch.Tensor) -> torch.Tensor:
+        """Logits from what :meth:`encode` gives; sequences x classes."""
+        return head_logits(self.network, encoded)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         step = self.start + batch_idx

@@ -23,7 +23,25 @@ def can_pack(network: PreTrainedModel) -> bool:
 def packed_logits(network: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Logits of a sequence classifier, as its own ``forward`` gives them for the same sequences padded.
 
-    In train mode, dropout masks follow from the state of PyTorch's CPU generator alone.
+    In train mode, dropout masks follow from the state of PyTorch's CPU generator alone. Arguments are those of
+    :func:`first_tokens`.
+
+    Returns:
+        Sequences x classes.
+    """
+    return head_logits(network, first_tokens(network, batch))
+
+
+def head_logits(network: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+    """Logits (sequences x classes) from what :func:`first_tokens` gives."""
+    hidden = hidden.unsqueeze(1)  # what reads [:, 0] of examples x tokens x width
+    if getattr(network.base_model, "pooler", None) is not None:
+        hidden = network.dropout(network.base_model.pooler(hidden))
+    return network.classifier(hidden)
+
+
+def first_tokens(network: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the encoder makes of the first token of each sequence, which is all that the head reads.
 
     Args:
         network: a classifier that :func:`can_pack`.
@@ -31,7 +49,7 @@ def packed_logits(network: PreTrainedModel, batch: dict[str, torch.Tensor]) -> t
             int64, tokens of each sequence. Sequences of one length that follow each other are computed together.
 
     Returns:
-        Sequences x classes.
+        Sequences x width.
     """
     config, encoder, lengths = network.config, network.base_model, batch["lengths"]
     drop = DropoutMasks(int(torch.randint(2**63 - 1, ()))) if network.training else NoDropout()
@@ -48,11 +66,7 @@ def packed_logits(network: PreTrainedModel, batch: dict[str, torch.Tensor]) -> t
         hidden = _above_attention(layer, context, hidden, drop, config)
     probability = config.attention_probs_dropout_prob
     context = first_token_attention(top.attention.self, hidden, lengths, probability, drop)
-    hidden = _above_attention(top, context, hidden[lengths.cumsum(0) - lengths], drop, config)
-    hidden = hidden.unsqueeze(1)  # what reads [:, 0] of examples x tokens x width
-    if getattr(encoder, "pooler", None) is not None:
-        hidden = network.dropout(encoder.pooler(hidden))
-    return network.classifier(hidden)
+    return _above_attention(top, context, hidden[lengths.cumsum(0) - lengths], drop, config)
 
 
 def _above_attention(

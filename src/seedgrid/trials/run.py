@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.utils.deterministic
 from filelock import Timeout
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from transformers import AutoConfig, PreTrainedModel
@@ -230,7 +231,12 @@ def _train(
     # In this order: a checkpoint after a step promises that the step's loss and evaluation are recorded.
     steps = _StepRecorder(record, log)
     validation_callback = FractionalValidation(
-        schedule, per_epoch, torch.from_numpy(validation.label), settings.task.metric, report
+        schedule,
+        per_epoch,
+        torch.from_numpy(validation.label),
+        settings.task.metric,
+        report,
+        _untrained(settings, prepared) if packing and not recipe.reinitialize else None,
     )
     last_step = prepared.steps if settings.rung is None else settings.rung
     checkpoints = _Checkpoints(record, best_model, settings.checkpoint.minutes, last_step, seconds)
@@ -308,6 +314,24 @@ def network_of(settings: Settings, prepared: Prepared) -> tuple[PreTrainedModel,
     return network, packing
 
 
+def _untrained(settings: Settings, prepared: Prepared) -> list[torch.Tensor]:
+    """What trials before this one, in this process, found the pretrained encoder to make of the validation batches."""
+    return _of_encoder(
+        prepared.model_folder,
+        settings.model.layers,
+        prepared.validation,
+        settings.evaluation.batch_size,
+        prepared.device,
+        prepared.precision,
+        settings.trainer.threads,
+    )
+
+
+@lru_cache(maxsize=1)
+def _of_encoder(*conditions: object) -> list[torch.Tensor]:
+    return []
+
+
 def _leave_at_rung(record: TrialRecord, rung: int, save: Callable[[], None], seconds: float, **more: int) -> None:
     score = max(row["score"] for row in record.evaluations if 0 < row["step"] <= rung)
     leave_at_rung(record.folder, rung, score, save, lambda: record.write("stopped", seconds, **more))
@@ -383,6 +407,8 @@ def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRe
 def configure_process(threads: int) -> None:
     """Threads decide the order of additions, so they are part of a trial; what libraries say is not."""
     torch.set_num_threads(threads)
+    # Deterministic algorithms also fill memory that nobody has written yet, to show whoever reads it; nobody does.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     _keep_freed_memory()
     _keep_imports()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
