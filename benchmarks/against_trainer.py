@@ -170,12 +170,14 @@ def print_distributions(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=4, help="of each side in a round; best a multiple of the cores")
+    parser.add_argument("--trainer-trials", type=int, help="of Trainer's loop in a round, if fewer are to do")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trainer-processes", type=int, default=1, help="loops at once, on a share of the cores each")
     parser.add_argument("overrides", nargs="*", help="as of train.py: task=mrpc data.root=GLUE data.train_size=320 ...")
     arguments = parser.parse_args()
     overrides = ["trainer=cpu", "logger=none", *arguments.overrides]
-    settings, processes = settings_of(overrides), min(arguments.trainer_processes, arguments.trials)
+    theirs_a_round = arguments.trainer_trials or arguments.trials
+    settings, processes = settings_of(overrides), min(arguments.trainer_processes, theirs_a_round)
     print(f"{settings.task.name}, {settings.model.name}: {arguments.trials} trials a round on {CORES} cores")
     print(f"Trainer: {processes} process(es) of {max(1, CORES // processes)} thread(s)\n")
     print(f"{'':5}{'trials per hour':>22}{'':9}{'peak memory, GiB':>20}")
@@ -184,7 +186,9 @@ def main() -> None:
     for number in range(arguments.rounds):
         seeds = range(number * arguments.trials, (number + 1) * arguments.trials)
         for side in (0, 1) if number % 2 == 0 else (1, 0):
-            measured[side].append(run_trainers(overrides, seeds, processes) if side else run_sweep(overrides, seeds))
+            measured[side].append(
+                run_trainers(overrides, seeds[:theirs_a_round], processes) if side else run_sweep(overrides, seeds)
+            )
         ours, theirs = measured[0][-1], measured[1][-1]
         rates, memory = (ours.per_hour, theirs.per_hour), (ours.memory / 2**30, theirs.memory / 2**30)
         print(f"{number + 1:5}{rates[0]:11.1f}{rates[1]:11.1f}{rates[0] / rates[1]:9.2f}", end="")
@@ -193,7 +197,10 @@ def main() -> None:
     print(f"\nratio: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     workers = min(CORES // settings.trainer.threads or 1, arguments.trials)
     start_up = np.median([ours.seconds - ours.in_trials / workers for ours in measured[0]])
-    many = [theirs.seconds / (ours.in_trials / workers) for ours, theirs in zip(*measured, strict=True)]
+    many = [
+        3600 * arguments.trials / (ours.in_trials / workers) / theirs.per_hour
+        for ours, theirs in zip(*measured, strict=True)
+    ]
     print(
         f"start-up, end and idle workers: {start_up:.1f} s of a sweep; without them the ratio is {np.median(many):.2f}"
     )

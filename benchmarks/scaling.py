@@ -60,7 +60,7 @@ class Measured:
 
 
 class PeakMemory(threading.Thread):
-    """The largest memory of all processes below this one together, in bytes, looked at every half second."""
+    """The largest memory of all processes below this one together, in bytes, looked at every few seconds."""
 
     def __enter__(self) -> PeakMemory:
         self.bytes, self.over = 0, threading.Event()
@@ -72,7 +72,7 @@ class PeakMemory(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self.over.wait(0.5):
+        while not self.over.wait(3):  # counting pages takes time from those who are measured
             total = 0
             for process in psutil.Process().children(recursive=True):
                 try:
