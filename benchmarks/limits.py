@@ -7,14 +7,14 @@ Takes the same overrides as train.py. On one thread of the CPU, for each task:
 
 - The limit: FLOPs a second of float32 matrix products with a step's shapes (its tokens x width, x inner width), the
   forward one and the two of the backward pass, and nothing else. Above the table, that of a 2048 x 2048 x 2048 product.
-- The FLOPs of a step, real tokens only. With T tokens in B sequences of lengths n, width d, inner width f, C classes
-  and L layers, of which the last is computed for first tokens alone:
+- The FLOPs of a step, real tokens only. With T tokens in B sequences of lengths n, width d, h heads, inner width f, C
+  classes and L layers, of which the last is computed for first tokens alone, without keys and values of the others:
 
-      3 x [(L - 1) (2 T (4 d^2 + 2 d f) + 4 d sum(n^2)) + 4 T d^2 + 2 B (2 d^2 + 2 d f) + 4 d T + 2 B (d^2 + d C)]
+      3 x [(L - 1) (2 T (4 d^2 + 2 d f) + 4 d sum(n^2)) + 4 h d T + 2 B (4 d^2 + 2 d f) + 2 B (d^2 + d C)]
 
   2 for a multiplication and an addition, 3 for the forward and the backward pass, which has two products for each; the
   last term is of a head with a pooler. ``counted`` is what PyTorch's FlopCounterMode counts in the pass that runs: more
-  where it pads (model.packing=false).
+  where it pads (a little in the last layer; everywhere with model.packing=false).
 - Seconds of a step (batch, forward and backward pass, clipping, optimizer; the mean) and the FLOPs a second that it so
   reaches. All seconds are CPU seconds.
 - Where the time goes, by torch.profiler: each operation's own time, a backward operation with its forward one.
@@ -51,9 +51,8 @@ WARM_UP = 2  # steps that do not count
 # Parts of the names of operations and of what encloses them, in small letters; the innermost that is known decides.
 GROUPS = {
     "matrix products": ("aten::addmm", "aten::mm"),
-    "attention products": ("aten::bmm", "scaled_dot_product"),
-    "softmax": ("softmax",),
-    "dropout": ("dropout", "mulbackward"),
+    "attention": ("_withinruns", "aten::bmm", "softmax", "scaled_dot_product"),
+    "dropout": ("dropout", "mulbackward", "addcmul"),
     "norms, GELU": ("layer_norm", "gelu"),
     "embedding": ("embedding",),
     "clipping, optimizer": ("optimizer",),
@@ -64,17 +63,18 @@ GROUPS = {
 class RecordedDropout(packing.DropoutMasks):
     """Its random numbers are no operation of PyTorch's."""
 
-    def __call__(self, values: torch.Tensor, probability: float) -> torch.Tensor:
+    def mask(self, size: int, probability: float) -> torch.Tensor | None:
         with record_function("dropout"):
-            return super().__call__(values, probability)
+            return super().mask(size, probability)
 
 
 def step_flops(lengths: np.ndarray, config: PretrainedConfig) -> int:
     """FLOPs of a step on sequences of these lengths; see above."""
     tokens, sequences = int(lengths.sum()), len(lengths)
     width, inner, classes = config.hidden_size, config.intermediate_size, config.num_labels
+    heads = config.num_attention_heads
     full_layer = 2 * tokens * (4 * width**2 + 2 * width * inner) + 4 * width * int((lengths**2).sum())
-    last_layer = 4 * tokens * width**2 + 2 * sequences * (2 * width**2 + 2 * width * inner) + 4 * width * tokens
+    last_layer = 4 * heads * width * tokens + 2 * sequences * (4 * width**2 + 2 * width * inner)
     head = 2 * sequences * (width**2 + width * classes)
     return 3 * ((config.num_hidden_layers - 1) * full_layer + last_layer + head)
 

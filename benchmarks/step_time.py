@@ -42,10 +42,23 @@ def padded_logits(network: PreTrainedModel, batch: Batch) -> torch.Tensor:
     return network(**inputs).logits
 
 
+class PyTorchDropout(packing.DropoutMasks):
+    """PyTorch's own dropout, where the project's would be."""
+
+    def __call__(self, values: torch.Tensor, probability: float) -> torch.Tensor:
+        return dropout(values, probability)
+
+    def add(self, values: torch.Tensor, residual: torch.Tensor, probability: float) -> torch.Tensor:
+        return residual + dropout(values, probability)
+
+    def mask(self, size: int, probability: float) -> torch.Tensor:
+        return dropout(torch.ones(size), probability)
+
+
 @contextmanager
 def pytorch_dropout() -> Iterator[None]:
     """The packed pass with PyTorch's dropout instead of the project's."""
-    ours, packing.DropoutMasks = packing.DropoutMasks, lambda seed: dropout
+    ours, packing.DropoutMasks = packing.DropoutMasks, PyTorchDropout
     try:
         yield
     finally:

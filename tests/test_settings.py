@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from seedgrid.settings import (
     total_steps,
 )
 
+CONF = Path(__file__).parents[1] / "conf"
 DIGESTS = {"train": "1f", "validation": "2e"}
 
 
@@ -56,6 +58,42 @@ def test_the_shipped_configs_are_valid(compose_config, task):
 @pytest.mark.parametrize("group", ["model=bert_tiny", "model=bert_large", "trainer=cpu", "logger=none", "seed=paired"])
 def test_the_shipped_options_are_valid(compose_config, group):
     read_settings(compose_config(group))
+
+
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_study_is_valid_and_names_the_seeds_that_it_sweeps(compose_config, name):
+    settings = read_settings(compose_config(f"experiment={name}"))
+    sweeper = OmegaConf.load(CONF / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    assert {"seed.init", "seed.order"} <= set(sweeper)
+    assert (name == "quickstart") == (settings.sweep == "runs/quickstart")
+
+
+@pytest.mark.parametrize(("task", "side"), [("mrpc", 25), ("rte", 25), ("cola", 25), ("sst2", 15)])
+def test_the_papers_grids_are_the_papers(compose_config, task, side):
+    settings = read_settings(compose_config(f"experiment=dodge2020_{task}"))
+    assert (settings.task.name, settings.model.name, settings.recipe.name) == (task, "bert_large", "dodge2020")
+    assert settings.recipe.learning_rate == 2e-5
+    assert settings.evaluation.schedule == "dodge2020"
+    sweeper = OmegaConf.load(CONF / "experiment" / f"dodge2020_{task}.yaml").hydra.sweeper.params
+    assert sweeper == {"seed.init": f"range(0,{side})", "seed.order": f"range(0,{side})"}
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.startswith("remedy_")])
+def test_a_study_of_a_remedy_varies_one_key_of_the_recipe_and_one_of_its_values_is_the_defaults(compose_config, name):
+    sweeper = OmegaConf.load(CONF / "experiment" / f"{name}.yaml").hydra.sweeper.params
+    (key,) = set(sweeper) - {"seed.init", "seed.order"}
+    group, leaf = key.split(".")
+    assert group == "recipe"
+    default = getattr(read_settings(compose_config(f"experiment={name}")).recipe, leaf)
+    values = [
+        getattr(read_settings(compose_config(f"experiment={name}", f"{key}={value}")).recipe, leaf)
+        for value in sweeper[key].split(",")
+    ]
+    assert default in values
+    assert len(set(values)) == len(values) > 1
 
 
 def test_the_study_of_three_seeds_is_the_quickstarts_but_for_its_folder(compose_config):

@@ -257,6 +257,10 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         raise InputError(f"{key}={first['input']}: {message[0].lower()}{message[1:]}") from None
 
 
+# Raised when a change of this code changes the numbers of trials: those of before and after do not belong together.
+_ARITHMETIC = 2
+
+
 def identity(
     settings: Settings, device: str, precision: str, data_digest: dict[str, str], weights_digest: str
 ) -> dict[str, Any]:
@@ -278,6 +282,7 @@ def identity(
             "precision": precision,
             "threads": settings.trainer.threads,
             "deterministic": settings.trainer.deterministic,
+            "arithmetic": _ARITHMETIC,
         },
     }
     return {f"{group}.{key}": value for group, values in parts.items() for key, value in values.items()}

@@ -37,6 +37,18 @@ def test_a_sweep_on_workers_has_the_numbers_of_one_in_a_single_process(command, 
     assert re.search(r"\d of 4 trials", errors), "no line of progress"
 
 
+def test_the_debugging_study_runs_with_a_recipe_of_another_kind(command, tmp_path):
+    sweep = tmp_path / "sweep"
+    code, output, errors = command(
+        "-m", "experiment=debug", "recipe=dodge2020", "recipe.reinitialize=1", "hydra/launcher=basic", f"sweep={sweep}"
+    )
+    assert code == 0, errors
+    assert "4 trials, 4 completed" in output
+    trial = json.loads((sweep / "init=001,order=001" / "trial.json").read_text())
+    assert trial["config"]["recipe"]["schedule"] == "dodge2020"
+    assert trial["identity"]["recipe.reinitialize"] == 1
+
+
 def test_a_finished_sweep_answers_without_torch_and_a_larger_grid_adds_only_what_is_new(
     command, tiny, reference, tmp_path
 ):
