@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep report pairs mrpc test lint format clean
+.PHONY: help setup sweep status report pairs mrpc test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ setup: .venv/installed ## Make .venv with everything that the quickstart and the
 
 sweep: setup ## Run the quickstart: a 5 x 5 grid of seeds, minutes on two cores, no network (again: goes on)
 	$(BIN)/python train.py -m experiment=quickstart $(ARGS)
+
+status: setup ## Watch the quickstart while it runs, from a second terminal; reads its records only
+	$(BIN)/python status.py sweep=runs/quickstart $(ARGS)
 
 report: setup ## Tables and figures of the quickstart's trials, on one page: runs/quickstart/report/index.html
 	$(BIN)/python report.py sweep=runs/quickstart $(ARGS)

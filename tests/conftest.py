@@ -1,9 +1,14 @@
-"""A tiny pretrained encoder and a real training of it: each test that needs a trained model trains this one."""
+"""A tiny pretrained encoder and a real training of it: each test that needs a trained model trains this one.
+
+And what the tests of several folders share: records as trials write them, the commands that read them.
+"""
 
 from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import time
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported: no test asks the hub
@@ -14,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -27,10 +33,14 @@ from wandb.proto.wandb_internal_pb2 import Record
 from seedgrid.data import grammar
 from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.data.tokens import Tokens, tokenize, used_words
+from seedgrid.evaluation.callback import Evaluation
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.vocabulary import keep_used_words, whole_state
+from seedgrid.seeds import Seeds
 from seedgrid.settings import Recipe, Settings, read_settings
+from seedgrid.trials.record import TrialRecord
+from seedgrid.trials.store import trial_name
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -258,3 +268,70 @@ def _finished_run(path):
             return records
         time.sleep(0.1)
     raise AssertionError(f"{path} is not finished")
+
+
+LABELS = np.arange(40) % 2
+
+
+@pytest.fixture(scope="session")
+def write_sweep():
+    """A grid's records, with a mean and any changes to the settings that its trials carry."""
+
+    def written(folder, inits=5, orders=5, mean=0.8, seed=0, identity=None, status=None, norms=None, **header):
+        generator = np.random.default_rng(seed)
+        metric, rate = header.pop("metric", "accuracy"), header.pop("learning_rate", 1e-4)
+        for init, order in np.ndindex(inits, orders):
+            name = trial_name(Seeds(init=init, order=order))
+            record = TrialRecord(
+                folder / name,
+                {
+                    "seeds": {"init": init, "order": order, "dropout": 0},
+                    "config": {
+                        "task": {"name": header.get("task", "grammar"), "metric": metric},
+                        "model": {"name": "tiny"},
+                        "recipe": {"name": folder.name, "learning_rate": rate},
+                    },
+                    "identity": {"recipe.learning_rate": rate, "data.validation": "c0ffee"} | (identity or {}),
+                    "train_examples": 80,
+                    "validation_examples": 40,
+                    "steps": 30,
+                    "diverged_at": 0.5,
+                },
+                LABELS,
+            )
+            final = round(float(np.clip(generator.normal(mean, 0.03), 0, 1)), 3)
+            for step, score in ((10, 0.5), (20, round(final - 0.1, 3)), (30, final)):
+                logits = torch.zeros(40, 2)
+                record.add_evaluation(Evaluation(step, step / 10, 0.6, {metric: score}, score, 0.1, logits))
+            record.gradient_norms = norms(init, order) if norms else []
+            record.write((status or {}).get((init, order), "completed"), seconds=120.0)
+        return folder
+
+    return written
+
+
+@pytest.fixture
+def entry(repository):
+    """The composed config of a command's overrides."""
+
+    def composed(name, *overrides):
+        with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
+            return compose(name, overrides=[str(word) for word in overrides])
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def run_script(repository):
+    def ran(script, *words, cwd):
+        environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}
+        return subprocess.run(
+            [sys.executable, str(repository / script), *map(str, words)],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+
+    return ran

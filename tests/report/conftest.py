@@ -1,24 +1,16 @@
-"""Sweeps made of arrays, and records as trials write them, without training."""
+"""Sweeps made of arrays, without training or records."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from hydra import compose, initialize_config_dir
 
-from seedgrid.evaluation.callback import Evaluation
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.seeds import Seeds
-from seedgrid.trials.record import TrialRecord
-from seedgrid.trials.store import Sweep, trial_name, with_best
+from seedgrid.trials.store import Sweep, with_best
 
 CONFIG = {
     "task": {"name": "mrpc", "metric": "acc_and_f1"},
@@ -90,70 +82,3 @@ def grid_of(study_of) -> Callable[..., FinishedTrials]:
         return study_of(np.round(200 * curves) / 200, grid_seeds(*sizes), **options)
 
     return made
-
-
-LABELS = np.arange(40) % 2
-
-
-@pytest.fixture(scope="session")
-def write_sweep():
-    """A grid's records, with a mean and any changes to the settings that its trials carry."""
-
-    def written(folder, inits=5, orders=5, mean=0.8, seed=0, identity=None, status=None, norms=None, **header):
-        generator = np.random.default_rng(seed)
-        metric, rate = header.pop("metric", "accuracy"), header.pop("learning_rate", 1e-4)
-        for init, order in np.ndindex(inits, orders):
-            name = trial_name(Seeds(init=init, order=order))
-            record = TrialRecord(
-                folder / name,
-                {
-                    "seeds": {"init": init, "order": order, "dropout": 0},
-                    "config": {
-                        "task": {"name": header.get("task", "grammar"), "metric": metric},
-                        "model": {"name": "tiny"},
-                        "recipe": {"name": folder.name, "learning_rate": rate},
-                    },
-                    "identity": {"recipe.learning_rate": rate, "data.validation": "c0ffee"} | (identity or {}),
-                    "train_examples": 80,
-                    "validation_examples": 40,
-                    "steps": 30,
-                    "diverged_at": 0.5,
-                },
-                LABELS,
-            )
-            final = round(float(np.clip(generator.normal(mean, 0.03), 0, 1)), 3)
-            for step, score in ((10, 0.5), (20, round(final - 0.1, 3)), (30, final)):
-                logits = torch.zeros(40, 2)
-                record.add_evaluation(Evaluation(step, step / 10, 0.6, {metric: score}, score, 0.1, logits))
-            record.gradient_norms = norms(init, order) if norms else []
-            record.write((status or {}).get((init, order), "completed"), seconds=120.0)
-        return folder
-
-    return written
-
-
-@pytest.fixture
-def entry(repository):
-    """The composed config of a command's overrides."""
-
-    def composed(name, *overrides):
-        with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
-            return compose(name, overrides=[str(word) for word in overrides])
-
-    return composed
-
-
-@pytest.fixture(scope="session")
-def run_script(repository):
-    def ran(script, *words, cwd):
-        environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}
-        return subprocess.run(
-            [sys.executable, str(repository / script), *map(str, words)],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-
-    return ran

@@ -1,6 +1,8 @@
 """What a trial leaves, and that its numbers depend on nothing but its seeds and its configuration."""
 
+import fcntl
 import json
+import threading
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -166,6 +168,17 @@ def test_a_trial_that_another_process_runs_is_left_alone(tiny, settings_of, tmp_
     locks.mkdir()
     with FileLock(locks / "init=000,order=000.lock"):
         assert run_trial(settings, prepared).status == "elsewhere"
+
+
+def test_who_only_looks_whether_a_trial_runs_keeps_no_process_from_running_it(tiny, settings_of, tmp_path):
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
+    prepared = prepare(settings)
+    lock = tmp_path / "sweep" / ".cache" / "locks" / "init=000,order=000.lock"
+    lock.parent.mkdir()
+    looking = lock.open("w")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.1, looking.close).start()  # a very slow look
+    assert run_trial(settings, prepared).status == "completed"
 
 
 def test_another_configuration_in_the_same_folder_is_refused_with_the_keys_that_differ(

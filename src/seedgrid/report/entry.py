@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import replace
-from glob import glob
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +19,7 @@ from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.page import check_output, write_report
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.released import read_released
-from seedgrid.trials.store import Sweep, read_sweep, trial_folders
+from seedgrid.trials.store import Sweep, find_sweeps, read_sweep
 from seedgrid.trials.tidy import check_export, export_parquet, read_csv_trials, read_exported
 
 _TITLE = "What the seeds did"
@@ -111,30 +110,6 @@ def _read(settings: ReportSettings) -> list[Sweep]:
     if settings.source == "csv":
         return [read_csv_trials(path, settings.metric, path.stem, settings.diverged_at)]
     return read_exported(path)
-
-
-def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
-    """Folders of sweeps that names and patterns stand for, each once.
-
-    Raises:
-        InputError: none is named, or a name or pattern finds no sweep.
-    """
-    if not wanted:
-        there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
-        hint = f"; here are {', '.join(there)}" if there else ""
-        raise InputError(f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{hint}")
-    found: dict[Path, Path] = {}
-    for name in [wanted] if isinstance(wanted, str) else wanted:
-        folder = Path(name)
-        if not folder.is_dir() and any(sign in name for sign in "*?["):
-            folders = [Path(match) for match in sorted(glob(name)) if any(trial_folders(Path(match)))]
-            if not folders:
-                raise InputError(f"sweep={name}: no sweep's folder is like that")
-        else:
-            folders = [folder]
-        for folder in folders:
-            found.setdefault(folder.resolve(), folder)
-    return list(found.values())
 
 
 def _renamed(sweeps: list[Sweep]) -> list[Sweep]:

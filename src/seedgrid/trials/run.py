@@ -49,6 +49,8 @@ from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.rungs import check_rung, leave_at_rung, score_at
 from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
 
+# Seconds to wait for a trial's lock: who only looks whether it is held (store.is_running) holds it for microseconds.
+_PATIENCE = 0.2
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
@@ -83,7 +85,7 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
         check_rung(folder.parent, settings.rung)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with trial_lock(folder):
+        with trial_lock(folder).acquire(timeout=_PATIENCE):
             return _run_locked(settings, prepared, folder, narrate)
     except Timeout:
         return Outcome("elsewhere")

@@ -5,11 +5,14 @@ Reading needs neither torch nor Hydra, and what lists the trials reads no loss f
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,22 @@ def trial_lock(folder: Path) -> FileLock:
     return FileLock(locks / f"{folder.name}.lock", timeout=0)
 
 
+def is_running(folder: Path) -> bool:
+    """Whether some process runs the trial of ``folder`` now, by its lock; creates nothing."""
+    try:
+        lock = os.open(folder.parent / ".cache" / "locks" / f"{folder.name}.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who look at once do not see each other; given back with the file, a moment later.
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # file systems have either word for it
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def read_seeds(name: str) -> Seeds | None:
     """The inverse of :func:`trial_name`; None for any other name."""
     match = _NAME.fullmatch(name)
@@ -63,6 +82,30 @@ def trial_folders(sweep: Path) -> Iterator[tuple[Seeds, Path]]:
         ((seeds, folder) for seeds, folder in found if seeds is not None and (folder / "trial.json").exists()),
         key=lambda trial: (trial[0].init, trial[0].order, trial[0].dropout),
     )
+
+
+def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
+    """Folders of sweeps that names and patterns stand for, each once.
+
+    Raises:
+        InputError: none is named, or a name or pattern finds no sweep.
+    """
+    if not wanted:
+        there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
+        hint = f"; here are {', '.join(there)}" if there else ""
+        raise InputError(f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{hint}")
+    found: dict[Path, Path] = {}
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        folder = Path(name)
+        if not folder.is_dir() and any(sign in name for sign in "*?["):
+            folders = [Path(match) for match in sorted(glob(name)) if any(trial_folders(Path(match)))]
+            if not folders:
+                raise InputError(f"sweep={name}: no sweep's folder is like that")
+        else:
+            folders = [folder]
+        for folder in folders:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
 
 
 def read_trial(folder: Path) -> dict[str, Any]:
