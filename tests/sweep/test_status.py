@@ -287,6 +287,8 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             env=os.environ | {"COLUMNS": "250", "LINES": "40", "TERM": "xterm", "NO_COLOR": "1"},
+            # A shell's background job ignores Ctrl-C, and so would its children: a terminal's does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
 
