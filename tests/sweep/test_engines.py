@@ -1,6 +1,13 @@
 """The same sweep has the same numbers on every engine that Hydra can launch it on."""
 
+import os
+import sys
+import time
+
 import pytest
+from joblib import Parallel, delayed
+
+from seedgrid.trials.entry import keep_worker
 
 GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 
@@ -30,3 +37,17 @@ def test_the_slurm_launcher_composes(command):
     assert code == 0, errors
     assert "array_parallelism: 32" in output
     assert "timeout_min: 240" in output
+
+
+def test_a_worker_that_grows_is_kept():
+    pytest.importorskip("psutil")  # without it joblib does not look
+
+    def trial(number: int) -> int:
+        keep_worker()
+        if number > 1:  # after the first task of each worker, from which joblib measures
+            sys.kept = [*getattr(sys, "kept", []), bytearray(os.urandom(1) * 2**29)]
+        time.sleep(1.2)  # joblib looks once a second
+        return os.getpid()
+
+    workers = Parallel(n_jobs=2, batch_size=1)(delayed(trial)(number) for number in range(6))
+    assert len(set(workers)) == 2

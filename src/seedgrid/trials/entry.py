@@ -17,6 +17,10 @@ from seedgrid.trials.store import FINISHED, check_finished, read_sweep, read_tri
 from seedgrid.trials.wandb_mode import upload_hint
 
 
+# Bytes that a worker may grow after its first trial.
+GROWTH = 4 * 2**30
+
+
 def train(config: DictConfig) -> object:
     """Run the trial of ``config``: for the user who called it, or as one of a sweep's jobs.
 
@@ -26,6 +30,7 @@ def train(config: DictConfig) -> object:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from seedgrid.trials.run import Outcome, run_trial
 
+        keep_worker()
         try:
             settings = read_settings(config)
             return run_trial(settings, prepare(settings))
@@ -37,6 +42,17 @@ def train(config: DictConfig) -> object:
     except InputError as error:
         sys.exit(f"error: {error}")
     return None
+
+
+def keep_worker() -> None:
+    """Keep joblib from ending this worker once it holds 300 MB more than after its first trial.
+
+    It does so where psutil is installed, taking the growth for a leak. Trials of other sizes and fragments of memory grow
+    that far, and a new worker imports torch and reads the data again.
+    """
+    loky = sys.modules.get("joblib.externals.loky.process_executor")
+    if hasattr(loky, "_MAX_MEMORY_LEAK_SIZE"):
+        loky._MAX_MEMORY_LEAK_SIZE = GROWTH
 
 
 def _train_alone(settings: Settings) -> None:
