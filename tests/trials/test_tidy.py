@@ -326,9 +326,14 @@ def test_each_column_is_described_and_the_file_says_what_is_known_of_each_sweep(
 
 def test_no_folder_of_the_exporters_machine_is_in_the_file(recorded, tmp_path):
     path = tmp_path / "trials.parquet"
+    places = {"data": {"root": str(tmp_path / "glue")}, "model": {"path": "google/bert"}, "columns": ["a", "/b/c"]}
+    recorded = replace(recorded, config={**recorded.config, **places})
     export_parquet([recorded], path)
+    export_parquet([recorded], path)  # known as the same sweep
     content = str(pq.read_table(path).to_pylist()) + str(pq.read_schema(path).metadata)
     assert str(tmp_path) not in content
+    config = read_exported(path)[0].config
+    assert [config["data"]["root"], config["model"]["path"], config["columns"]] == ["glue", "google/bert", ["a", "c"]]
 
 
 def test_a_grid_of_25_by_25_with_31_evaluations_takes_a_few_hundred_kilobytes(tmp_path):

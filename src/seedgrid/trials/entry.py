@@ -16,7 +16,6 @@ from seedgrid.trials.preparation import prepare
 from seedgrid.trials.store import FINISHED, check_finished, read_sweep, read_trial, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
 
-
 # Bytes that a worker may grow after its first trial.
 GROWTH = 4 * 2**30
 
@@ -47,8 +46,8 @@ def train(config: DictConfig) -> object:
 def keep_worker() -> None:
     """Keep joblib from ending this worker once it holds 300 MB more than after its first trial.
 
-    It does so where psutil is installed, taking the growth for a leak. Trials of other sizes and fragments of memory grow
-    that far, and a new worker imports torch and reads the data again.
+    It does so where psutil is installed, taking the growth for a leak. Fragments of memory grow that far in long
+    trials, and a new worker imports torch and reads the data again.
     """
     loky = sys.modules.get("joblib.externals.loky.process_executor")
     if hasattr(loky, "_MAX_MEMORY_LEAK_SIZE"):

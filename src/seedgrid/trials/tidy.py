@@ -276,8 +276,8 @@ def export_parquet(sweeps: Sequence[Sweep], path: Path | str) -> None:
     A row is an evaluation and repeats what is known of its trial. A trial without any evaluation has one row, with a
     null step. Each column's description is in the metadata of its field (``pyarrow.parquet.read_schema(path)``); what
     is known of each sweep (sizes, threshold, baseline, configuration) is JSON in the file's metadata, under
-    ``seedgrid``. Not in the file: folders, training losses, predictions. The configuration is written as it is, with
-    the paths that it names.
+    ``seedgrid``. Not in the file: folders, training losses, predictions. Of an absolute path in the configuration only
+    the last part is written: the file is made to be passed on.
 
     An existing file is replaced only if it is an export of no other sweeps than these (by name and configuration).
 
@@ -313,7 +313,7 @@ def check_export(sweeps: Sequence[Sweep], path: Path | str) -> None:
     if not path.exists():
         return
     facts = _read_facts(path) if path.is_file() else None
-    written = [(sweep.name, sweep.config) for sweep in sweeps]
+    written = [(sweep.name, _portable(sweep.config)) for sweep in sweeps]
     if facts is None or any((sweep["name"], sweep["config"]) not in written for sweep in facts):
         raise InputError(f"export={path}: exists and is no export of these sweeps; remove it or name another file")
 
@@ -345,7 +345,17 @@ def read_exported(path: Path | str) -> list[Sweep]:
 
 def _facts(sweep: Sweep) -> dict[str, Any]:
     columns = [name for name in sweep.evaluations.columns if name != "best_so_far"]
-    return {**{name: getattr(sweep, name) for name in _FACTS}, "evaluation_columns": columns}
+    facts = {name: getattr(sweep, name) for name in _FACTS}
+    return {**facts, "config": _portable(sweep.config), "evaluation_columns": columns}
+
+
+def _portable(value: Any) -> Any:
+    """A configuration without the folders of the machine that it was used on."""
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _read_facts(path: Path) -> list[dict[str, Any]] | None:
