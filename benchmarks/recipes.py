@@ -4,7 +4,8 @@
         sweep='runs/recipes-${recipe.name}'
     python benchmarks/recipes.py runs/recipes-default runs/recipes-mosbach2021
 
-Trains nothing: reads sweeps of one task. The first is the one that the others are compared with. For each sweep:
+Trains nothing: reads sweeps of one task, from their folders or from files that ``report.py export=`` wrote. The first
+is the one that the others are compared with. For each sweep:
 
 - cost: training steps of a trial, over those of the cheapest sweep's.
 - mean, std, lowest, best: of the best found scores, and how many trials diverged.
@@ -27,12 +28,12 @@ from seedgrid.analysis.comparison import compare
 from seedgrid.analysis.expected import expected_max
 from seedgrid.errors import InputError
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.trials.store import read_sweep
+from seedgrid.trials.tidy import read_trials
 
 
 def steps_of(study: FinishedTrials) -> int:
     """Training steps of a full trial."""
-    return int(study.sweep.train_loss["step"].max())
+    return int(study.trials["steps"].max())
 
 
 def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
@@ -65,9 +66,9 @@ def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sweeps", nargs="+", type=Path, help="folders; the first is the reference")
+    parser.add_argument("sweeps", nargs="+", type=Path, help="folders or exported files; the first is the reference")
     try:
-        studies = [finished_trials(read_sweep(folder)) for folder in parser.parse_args().sweeps]
+        studies = [finished_trials(read_trials(place)) for place in parser.parse_args().sweeps]
     except InputError as error:
         sys.exit(f"error: {error}")
     print(table_of(studies).to_string(index=False))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from seedgrid.report.comparing import compare
 from seedgrid.report.planning import plan
+from seedgrid.trials.store import read_sweep
+from seedgrid.trials.tidy import export_parquet
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,39 @@ def test_compare_answers_in_the_terminal_and_on_a_page_beside_the_first_sweep(ru
     assert "More than the seeds explain" in page.read_text()
     assert {path.name for path in page.parent.glob("*/*.png")} == {"scores.png", "expected-best.png"}
     assert {path: path.read_bytes() for path in sweeps.glob("*/init=*/*")} == before
+
+
+def test_exported_files_stand_for_their_sweeps(entry, run_script, sweeps, tmp_path, capsys):
+    for name in ("fast", "slow"):
+        export_parquet([read_sweep(sweeps / name)], tmp_path / f"{name}.parquet")
+    words = f"b={sweeps / 'slow'}", "draws=50", f"output={tmp_path / 'page'}"
+    compare(entry("compare", f"a={sweeps / 'fast'}", *words))
+    of_folders = capsys.readouterr().out
+    compare(entry("compare", f"a={tmp_path / 'fast.parquet'}", *words))
+    assert capsys.readouterr().out == of_folders
+    done = run_script("compare.py", "a=fast.parquet", "b=slow.parquet", "max_budget=0", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "compare-fast-slow" / "index.html").exists()
+    planned = []
+    for place in (sweeps / "fast", tmp_path / "fast.parquet"):
+        plan(entry("plan", f"sweep={place}", "budget=4", "splits=2"))
+        planned.append(capsys.readouterr().out.replace(str(place), ""))
+    assert planned[0] == planned[1]
+
+
+def test_of_other_peoples_trials_it_is_not_known_what_differs(entry, sweeps, tmp_path, capsys):
+    other = replace(read_sweep(sweeps / "slow"), identity={}, versions={}, config={})
+    export_parquet([other], tmp_path / "slow.parquet")
+    compare(entry("compare", f"a={sweeps / 'fast'}", f"b={tmp_path / 'slow.parquet'}", "max_budget=0"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not known: not both were trained by this program" in said
+    assert "two sweeps of one method" not in said
+
+
+def test_a_file_of_several_sweeps_is_refused(entry, sweeps, tmp_path):
+    export_parquet([read_sweep(sweeps / name) for name in ("fast", "slow")], tmp_path / "both.parquet")
+    with pytest.raises(SystemExit, match=r"both\.parquet: holds 2 sweeps \(fast, slow\); export the one that is meant"):
+        plan(entry("plan", f"sweep={tmp_path / 'both.parquet'}"))
 
 
 def test_a_page_is_written_again_but_nothing_else_is(entry, sweeps, tmp_path, capsys):
@@ -74,7 +111,7 @@ def test_wrong_settings_of_compare_are_named(entry, sweeps):
     a, b = f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}"
     for words, reason in (
         ((a,), "b has no value: give one"),
-        ((a, f"b={sweeps / 'fast' / '..' / 'fast'}"), "the same folder; name two sweeps"),
+        ((a, f"b={sweeps / 'fast' / '..' / 'fast'}"), "the same sweep; name two"),
         ((a, "b=/no/where"), "b=/no/where: no such folder"),
         ((a, b, "level=95"), "level=95: input should be less than 1"),
         ((a, b, "level=0.9", "power=0.1"), r"power=0.1: give more than 1 - level, 0.1"),

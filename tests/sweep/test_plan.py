@@ -96,6 +96,7 @@ def earlier_sweep(folder, curves, metric="accuracy", status="completed"):
             "diverged_at": 0.5,
             "config": {"task": {"name": "grammar", "metric": metric}},
             "identity": {"data.validation": ""},
+            "versions": {},
             "train_examples": 10,
             "validation_examples": 10,
         }

@@ -66,6 +66,7 @@ def write_trial(
         "train_examples": 160,
         "validation_examples": 3,
         "identity": {"data.validation": "0123456789abcdef"},
+        "versions": {"torch": "2.13.0"},
         "config": CONFIG,
         **changes,
     }

@@ -228,6 +228,7 @@ def record(sweep: Path, init: int, order: int, scores: list[float], status: str,
         "train_examples": 160,
         "validation_examples": 32,
         "identity": {"data.validation": "a321d3262abe6e14"},
+        "versions": {"torch": "2.13.0"},
         "config": {
             "task": {"name": "grammar", "metric": "accuracy", "diverged_at": None},
             "model": {"name": "minilm", "layers": 2},
@@ -259,7 +260,7 @@ def same(found: Sweep, wanted: Sweep) -> None:
     pd.testing.assert_frame_equal(found.trials.drop(columns="folder"), wanted.trials.drop(columns="folder"))
     pd.testing.assert_frame_equal(found.evaluations, wanted.evaluations)
     kept = ("name", "task", "metric", "diverged_at", "majority", "train_examples", "validation_examples")
-    for fact in (*kept, "validation_digest", "seeded", "config"):
+    for fact in (*kept, "validation_digest", "identity", "versions", "seeded", "config"):
         assert getattr(found, fact) == getattr(wanted, fact)
     before, after = finished_trials(wanted), finished_trials(found)
     for array in ("scores", "curves", "epochs"):

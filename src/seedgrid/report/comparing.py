@@ -20,7 +20,8 @@ from seedgrid.report.page import cell, check_output, write_report
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count
 from seedgrid.settings import SettingsGroup, read_config
-from seedgrid.trials.store import Sweep, read_sweep
+from seedgrid.trials.store import Sweep
+from seedgrid.trials.tidy import read_trials
 
 # Starts the title of every page of this command, by which it knows its own.
 _TITLE = "Method or seed:"
@@ -30,13 +31,13 @@ class CompareSettings(SettingsGroup):
     """``compare.yaml``.
 
     Attributes:
-        a, b: folders of two sweeps of one task.
+        a, b: two sweeps of one task, each a folder or an exported Parquet file.
         paired: True: by seed pair; False: all trials; None: paired where at least half of the trials allow it.
         level: of all intervals.
         power: of the test, for the number of seed pairs needed.
         max_budget: largest budget of the expected best; 0 leaves it out.
         draws, random_seed: of its intervals.
-        output: folder of the page; None: one in the folder of a, named after b.
+        output: folder of the page; None: one in the folder of a, named after b; if a is a file, one here.
     """
 
     a: Annotated[str, Field(min_length=1)]
@@ -58,7 +59,7 @@ def compare(config: DictConfig) -> None:
         if settings.power <= risk:
             raise InputError(f"power={settings.power}: give more than 1 - level, {risk:g}")
         a, b = _read(Path(settings.a), Path(settings.b))
-        output = Path(settings.output or a.sweep.folder / f"compare-{b.sweep.folder.resolve().name}")
+        output = Path(settings.output or _beside(a.sweep, b.sweep))
         check_output(output, _TITLE)
         with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
             compared = compare_trials(
@@ -106,10 +107,16 @@ def _aligned(table: pd.DataFrame) -> str:
     return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
+def _beside(a: Sweep, b: Sweep) -> Path:
+    """Folder of the page of a and b."""
+    of_a, of_b = (sweep.folder.resolve().name.removesuffix(".parquet") for sweep in (a, b))
+    return a.folder / f"compare-{of_b}" if a.folder.is_dir() else Path(f"compare-{of_a}-{of_b}")
+
+
 def _read(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedTrials]:
     """Both sweeps' finished trials; refuses two that cannot be compared."""
     if folder_a.resolve() == folder_b.resolve():
-        raise InputError(f"a={folder_a}, b={folder_b}: the same folder; name two sweeps")
+        raise InputError(f"a={folder_a}, b={folder_b}: the same sweep; name two")
     a, b = (finished_trials(_sweep(key, folder)) for key, folder in (("a", folder_a), ("b", folder_b)))
     for what, of_a, of_b in (
         ("task", a.sweep.task, b.sweep.task),
@@ -127,9 +134,9 @@ def _read(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedTrial
 
 
 def _sweep(key: str, folder: Path) -> Sweep:
-    if not folder.is_dir():
-        raise InputError(f"{key}={folder}: no such folder; run a sweep first, or name another one")
-    return read_sweep(folder)
+    if not folder.exists():
+        raise InputError(f"{key}={folder}: no such folder or file; run a sweep first, or name another one")
+    return read_trials(folder)
 
 
 def _validation(sweep: Sweep) -> str:

@@ -6,8 +6,6 @@ import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import REFERENCE, panels, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count, listed, p_value, percent
-from seedgrid.trials.store import read_trial
 
 # Okabe and Ito's green and purple, which other figures use for validation schedules; no comparison shows those.
 METHOD_A, METHOD_B = "#009E73", "#CC79A7"
@@ -54,11 +51,11 @@ class Compared:
     def names(self) -> tuple[str, str]:
         return self.a.name, self.b.name
 
-    @cached_property
-    def records(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The record of each sweep's first trial; all of a sweep have one identity."""
-        first, second = (read_trial(Path(each.sweep.trials["folder"].iloc[0])) for each in (self.a, self.b))
-        return first, second
+    @property
+    def differing(self) -> list[str] | None:
+        """Settings that can change a trial's numbers and differ between the sweeps; None: not known of one of them."""
+        first, second = self.a.sweep.identity, self.b.sweep.identity
+        return _differing(first, second) if first and second else None
 
 
 def compare_trials(
@@ -472,18 +469,19 @@ def _independent_pairs(compared: Compared) -> int:
 
 def configuration(compared: Compared) -> Section:
     """What differs between the two sweeps' settings."""
-    identities = [record["identity"] for record in compared.records]
     settings = [
         {
-            **dict(_flat(record["config"])),
-            **record["identity"],
-            **{f"version of {name}": version for name, version in record["versions"].items()},
+            **dict(_flat(sweep.config)),
+            **sweep.identity,
+            **{f"version of {name}": version for name, version in sweep.versions.items()},
         }
-        for record in compared.records
+        for sweep in (compared.a.sweep, compared.b.sweep)
     ]
     differing = _differing(*settings)
-    keys = _differing(*identities)
-    if keys:
+    keys = compared.differing
+    if keys is None:
+        reading = "Whether they differ in more is not known: not both were trained by this program."
+    elif keys:
         reading = (
             f"The sweeps differ in {count(len(keys), 'setting')} that can change a trial's numbers: {listed(keys)}."
         )
@@ -520,7 +518,7 @@ def cautions(compared: Compared) -> list[str]:
         said.append(
             f"Best found is a maximum over {first} evaluations of {a} and {second} of {b}: more of them alone raise it."
         )
-    if not _differing(*(record["identity"] for record in compared.records)):
+    if compared.differing == []:
         said.append(f"{a} and {b} are two sweeps of one method: no setting that can change a trial's numbers differs.")
     return said
 

@@ -19,7 +19,7 @@ from seedgrid.errors import InputError
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import Count, SettingsGroup, read_config
-from seedgrid.trials.store import read_sweep
+from seedgrid.trials.tidy import read_trials
 
 _RULE = (
     "No sweep is given, so this is a rule of thumb, after the trends in Dodge et al. (2020, Figures 6 and 7): start "
@@ -33,7 +33,7 @@ class PlanSettings(SettingsGroup):
     """``plan.yaml``.
 
     Attributes:
-        sweep: folder of the sweep to plan from; None: a rule of thumb.
+        sweep: the sweep to plan from, a folder or an exported Parquet file; None: a rule of thumb.
         budget: in full trainings.
         max_start: most trials to start, with a sweep.
         splits: halvings of the sweep's trials for the honest value; 0 for none.
@@ -58,7 +58,7 @@ def plan(config: DictConfig) -> None:
             plans = [rule_of_thumb(budget, settings.evaluations) for budget in budgets]
             print(describe_rule(plans[budgets.index(settings.budget)], plans))
             return
-        study = finished_trials(read_sweep(settings.sweep))
+        study = finished_trials(read_trials(settings.sweep))
         budgets = budgets_around(settings.budget, _most(study, settings.budget, settings.max_start))
         with Console(stderr=True).status(f"valuing the plans of {len(budgets)} budgets on {len(study.scores)} trials"):
             plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from glob import glob
 from pathlib import Path
@@ -162,6 +162,8 @@ class Sweep:
         majority: score of always predicting the most frequent validation label; None: not known.
         train_examples, validation_examples: sizes; None: not known.
         validation_digest: of the validation examples' content; None: not known.
+        identity: what the numbers of the trials depend on, seeds and versions aside; empty: not known.
+        versions: of the packages that the first trial ran with; empty: not known.
         seeded: whether ``init`` and ``order`` are seeds; if not, they only number the trials.
         has_predictions: whether trials have their predictions beside them.
     """
@@ -178,6 +180,8 @@ class Sweep:
     train_examples: int | None = None
     validation_examples: int | None = None
     validation_digest: str | None = None
+    identity: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     seeded: bool = True
     has_predictions: bool = False
 
@@ -238,6 +242,8 @@ def read_sweep(folder: Path | str) -> Sweep:
         train_examples=first["train_examples"],
         validation_examples=first["validation_examples"],
         validation_digest=first["identity"]["data.validation"],
+        identity=first["identity"],
+        versions=first["versions"],
         has_predictions=True,
     )
 

@@ -18,7 +18,7 @@ from seedgrid import __version__
 from seedgrid.errors import InputError
 from seedgrid.files import read_text, write_whole
 from seedgrid.tasks import METRIC_COLUMNS
-from seedgrid.trials.store import Sweep, with_best
+from seedgrid.trials.store import Sweep, read_sweep, with_best
 
 SEEDS = ("init", "order", "dropout")
 KNOWN_COLUMNS = (*SEEDS, "step", "epoch", "score")
@@ -237,7 +237,7 @@ def _is_number(text: str) -> bool:
 
 # ----------------------------------------------------------------------------------------------------------- Parquet
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 _METADATA = b"seedgrid"
 _ROW_GROUP = 262_144
 # Columns of the exported table: type and description. The columns of the metrics come before the score.
@@ -266,7 +266,7 @@ _EVALUATION_COLUMNS = {
 }
 _FACTS = (
     *("name", "task", "metric", "diverged_at", "majority", "train_examples", "validation_examples"),
-    *("validation_digest", "seeded", "config"),
+    *("validation_digest", "identity", "versions", "seeded", "config"),
 )
 
 
@@ -341,6 +341,21 @@ def read_exported(path: Path | str) -> list[Sweep]:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: damaged ({reason}); export again") from None
     return [sweep for sweep, _ in read]
+
+
+def read_trials(place: Path | str) -> Sweep:
+    """The sweep that lies in a folder, or in a Parquet file that :func:`export_parquet` wrote.
+
+    Raises:
+        InputError: neither is there, it is damaged, or the file holds several sweeps.
+    """
+    if Path(place).suffix.lower() != ".parquet" or Path(place).is_dir():
+        return read_sweep(place)
+    sweeps = read_exported(place)
+    if len(sweeps) > 1:
+        names = ", ".join(sweep.name for sweep in sweeps)
+        raise InputError(f"{place}: holds {len(sweeps)} sweeps ({names}); export the one that is meant by itself")
+    return sweeps[0]
 
 
 def _facts(sweep: Sweep) -> dict[str, Any]:
