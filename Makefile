@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep status report pairs mrpc test lint format clean
+.PHONY: help setup sweep status report pairs mrpc notebooks test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
 
 mrpc: setup ## Run the paper's grid on MRPC: BERT-large, 625 trials; wants GPUs and the Hugging Face hub
 	$(BIN)/python train.py -m task=mrpc model=bert_large seed.init='range(0,25)' seed.order='range(0,25)' $(ARGS)
+
+notebooks: setup ## Run the notebooks again, from top to bottom, and keep their outputs
+	$(BIN)/python notebooks/run.py $(ARGS)
 
 lint: setup ## Check style
 	$(BIN)/ruff check .
