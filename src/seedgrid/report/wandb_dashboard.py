@@ -228,9 +228,8 @@ def _grid_of_curves(study: FinishedTrials, name: str) -> list[Any]:
         return [wr.P(f"No grid of curves by {name} seed: its {len(seeds)} rows would be more than {_MOST_ROWS}.")]
     rows = []
     for seed in seeds:
-        half = {"layout": wr.Layout(w=12, h=6)}
         panels = [
-            _lines(f"{study.sweep.metric}: {name} seed {seed}", EPOCH, "validation/score", **half),
+            _lines(f"{study.sweep.metric}: {name} seed {seed}", EPOCH, "validation/score", layout=wr.Layout(w=12, h=6)),
             _lines(f"training loss: {name} seed {seed}", STEP, "train/loss", layout=wr.Layout(x=12, w=12, h=6)),
         ]
         runs = wr.Runset(name=f"{name} seed {seed}", filters=_runs(study, **{name: seed}))
