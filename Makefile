@@ -4,10 +4,10 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep status report pairs mrpc notebooks test lint format clean
+.PHONY: help setup sweep status report dashboard notebooks pairs mrpc test lint format clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installed again when the requirements change; what is there already stays.
 .venv/installed: pyproject.toml constraints.txt
@@ -25,6 +25,9 @@ status: setup ## Watch the quickstart while it runs, from a second terminal; rea
 
 report: setup ## Tables and figures of the quickstart's trials, on one page: runs/quickstart/report/index.html
 	$(BIN)/python report.py sweep=runs/quickstart $(ARGS)
+
+dashboard: setup ## Lay out a workspace and a report in Weights & Biases for the quickstart; needs an account
+	$(BIN)/python dashboard.py sweep=runs/quickstart $(ARGS)
 
 pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
 	$(BIN)/python train.py -m experiment=quickstart seed=paired seed.init='range(0,8)' seed.order='$${seed.init}' sweep=runs/pairs $(ARGS)

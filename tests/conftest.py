@@ -291,6 +291,7 @@ def write_sweep():
                         "model": {"name": "tiny"},
                         "recipe": {"name": folder.name, "learning_rate": rate},
                     },
+                    "fingerprint": "f1",
                     "identity": {"recipe.learning_rate": rate, "data.validation": "c0ffee"} | (identity or {}),
                     "train_examples": 80,
                     "validation_examples": 40,

@@ -160,7 +160,7 @@ class LoggerSettings(SettingsGroup):
     """
 
     kind: Literal["wandb", "csv", "none"]
-    project: str = "seedgrid"
+    project: Annotated[str, Field(min_length=1)] = "seedgrid"
     entity: str | None = None
     tags: list[str] = []
 

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from seedgrid.trials import loggers
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.run import run_trial
@@ -72,22 +71,10 @@ def test_each_of_two_trials_in_one_process_has_a_whole_run_of_its_own(wandb_runs
         scores = [float(row["validation/score"]) for row in validations[1:]]
         assert float(summary["best_found"]) == pytest.approx(max(scores))
         assert summary["status"] == '"completed"'
-        assert summary["diverged"] in ("true", "false")
+        assert summary["diverged"] in ("0", "1")
         assert any(r.WhichOneof("record_type") == "exit" and r.exit.exit_code == 0 for r in records)
     inits = {items(r.run.config.update)["init"] for run in wandb_runs.values() for r in run if r.HasField("run")}
     assert inits == {"0", "1"}
-
-
-def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_apart(settings_of):
-    seeds, other = settings_of(["seed.init=1"]).seed, settings_of(["seed.init=2"]).seed
-    ids = [
-        loggers.run_id("runs/a", "f1", seeds),
-        loggers.run_id("runs/b", "f1", seeds),
-        loggers.run_id("runs/a", "f2", seeds),
-        loggers.run_id("runs/a", "f1", other),
-    ]
-    assert len(set(ids)) == 4
-    assert loggers.run_id("elsewhere/runs/a", "f1", seeds) == ids[0]
 
 
 def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(

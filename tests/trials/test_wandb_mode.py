@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from seedgrid.trials.wandb_mode import upload_hint, wandb_is_online
+from seedgrid.seeds import Seeds
+from seedgrid.trials.wandb_mode import run_id, upload_hint, wandb_is_online
 
 VARIABLES = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "NETRC")
 
@@ -30,9 +31,19 @@ def test_a_user_who_never_logged_in_is_offline():
     assert not wandb_is_online()
 
 
+@pytest.mark.parametrize("host", ["api.wandb.ai", "api.forge.coreweave.com"])
 @pytest.mark.parametrize("name", [".netrc", "_netrc"])
-def test_a_user_who_logged_in_is_online(home, name):
-    log_in(home / name)
+def test_a_user_who_logged_in_is_online(home, name, host):
+    log_in(home / name, host)
+    assert wandb_is_online()
+
+
+@pytest.mark.parametrize("server", [None, "https://wandb.example.org:8080"])
+def test_a_login_by_wandbs_own_command_is_seen(home, monkeypatch, server):
+    if server is not None:
+        monkeypatch.setenv("WANDB_BASE_URL", server)
+    command = [sys.executable, "-m", "wandb", "login", "--no-verify", "0" * 40]
+    subprocess.run(command, check=True, capture_output=True, cwd=home, timeout=60)
     assert wandb_is_online()
 
 
@@ -81,6 +92,27 @@ def test_runs_that_stayed_here_can_be_uploaded_by_the_command_that_is_told(tmp_p
     hint = upload_hint(tmp_path)
     assert hint.endswith(f"wandb sync {tmp_path}/wandb/offline-run-*")
     assert len(hint.splitlines()) == 1
+
+
+def test_the_command_takes_a_folder_with_spaces_and_is_not_told_for_what_it_has_uploaded(tmp_path):
+    run = tmp_path / "my sweep" / "wandb" / "offline-run-20250101_000000-abc"
+    run.mkdir(parents=True)
+    command = upload_hint(tmp_path / "my sweep").partition("wandb sync ")[2]
+    assert subprocess.run(["sh", "-c", f"ls -d {command}"], capture_output=True, text=True).stdout == f"{run}\n"
+    (run / "run-abc.wandb.synced").touch()
+    assert upload_hint(tmp_path / "my sweep") is None
+
+
+def test_the_id_of_a_run_is_stable_and_tells_trials_sweeps_and_configurations_apart():
+    seeds, other = Seeds(init=1), Seeds(init=2)
+    ids = [
+        run_id("runs/a", "f1", seeds),
+        run_id("runs/b", "f1", seeds),
+        run_id("runs/a", "f2", seeds),
+        run_id("runs/a", "f1", other),
+    ]
+    assert len(set(ids)) == 4
+    assert run_id("elsewhere/runs/a", "f1", seeds) == ids[0]
 
 
 def test_the_question_needs_no_wandb():

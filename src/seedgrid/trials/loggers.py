@@ -5,7 +5,6 @@ A logger that fails is dropped with one line; the trial goes on.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.trials.store import trial_name
+from seedgrid.trials.wandb_mode import run_id
 
 
 class TrialLog:
@@ -75,11 +74,6 @@ class TrialLog:
                 self.logger = None
 
         self._thread.submit(guarded)
-
-
-def run_id(sweep: str, fingerprint: str, seeds: Seeds) -> str:
-    """A stable W&B id: the same trial of the same sweep continues the same run."""
-    return hashlib.sha256(f"{Path(sweep).name} {fingerprint} {trial_name(seeds)}".encode()).hexdigest()[:16]
 
 
 def _open_wandb(settings: Settings, fingerprint: str, config: dict[str, Any]) -> WandbLogger:

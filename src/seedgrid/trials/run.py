@@ -279,7 +279,7 @@ def _train(
             {
                 "best_found": best.get("score"),
                 "best_epoch": best.get("epoch"),
-                "diverged": diverged,
+                "diverged": int(diverged),  # W&B averages numbers only
                 "status": status,
             },
             failed=status == "failed",

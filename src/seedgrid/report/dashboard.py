@@ -1,0 +1,97 @@
+"""What ``dashboard.py`` calls with its composed config: a workspace and a report in Weights & Biases for sweeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from omegaconf import DictConfig
+
+from seedgrid.errors import InputError
+from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
+from seedgrid.trials.store import find_sweeps, read_sweep
+from seedgrid.trials.wandb_mode import logged_in, upload_hint, wandb_is_online
+
+
+class DashboardSettings(SettingsGroup):
+    """``dashboard.yaml``.
+
+    Attributes:
+        sweep: folder of a sweep, a pattern of folders, or a list of both.
+        dry_run: print what would be sent instead of sending it.
+        logger: where the trials were logged.
+    """
+
+    sweep: str | list[str] | None
+    dry_run: bool
+    logger: LoggerSettings
+
+
+def dashboard(config: DictConfig) -> None:
+    """Lay out a workspace and a report for each sweep, or print them; exits with code 1 where that is not possible."""
+    try:
+        settings = read_config(config, DashboardSettings)
+        if settings.logger.kind != "wandb":
+            raise InputError(f"logger={settings.logger.kind}: a dashboard shows runs in W&B; leave logger=wandb")
+        wandb_dashboard = _library()
+        if not settings.dry_run:
+            _check_account()
+        studies = [_read(folder) for folder in find_sweeps(settings.sweep)]
+        for line in filter(None, (_unsent(study.sweep.folder) for study in studies)):
+            print(line, file=sys.stderr)
+        if settings.dry_run:
+            place = wandb_dashboard.assumed_place(settings.logger)
+            print(json.dumps([wandb_dashboard.preview(study, place) for study in studies], indent=2))
+            return
+        try:
+            place = wandb_dashboard.find_place(settings.logger)
+            for study in studies:
+                workspace, report = wandb_dashboard.save(study, place)
+                print(f"{study.name}\n  workspace    {workspace}\n  report       {report}")
+        except InputError:
+            raise
+        except Exception as error:  # of the server, the network or the library: each has its own kinds
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"W&B: {reason}") from None
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def _library() -> ModuleType:
+    """The module that needs W&B's library for workspaces and reports, which is an extra."""
+    try:
+        from seedgrid.report import wandb_dashboard
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "wandb_workspaces":
+            raise
+        raise InputError("wandb-workspaces is not installed; install it with: pip install -e '.[dashboard]'") from None
+    return wandb_dashboard
+
+
+def _check_account() -> None:
+    mode = os.environ.get("WANDB_MODE")
+    if mode and not wandb_is_online():
+        raise InputError(f"WANDB_MODE={mode}: a dashboard is made on W&B's servers; unset it, or take dry_run=true")
+    if not logged_in():
+        raise InputError(
+            "no W&B account: log in with `wandb login`; without one, dry_run=true prints what would be sent, and"
+            " report.py makes a local page"
+        )
+
+
+def _read(folder: Path) -> FinishedTrials:
+    sweep = read_sweep(folder if folder.name else folder.resolve())  # W&B's group is the folder's name
+    if sweep.trials.empty:
+        raise InputError(f"sweep={folder}: no trial there yet; start a sweep, or name another folder")
+    return finished_trials(sweep)
+
+
+def _unsent(folder: Path) -> str | None:
+    """A line on what W&B does not have of a sweep; None where its runs went there."""
+    if not any((folder / "wandb").glob("*run-*")):
+        return f"{folder}: no trial was logged to W&B (logger=wandb), so panels stay empty; report.py needs no W&B"
+    return upload_hint(folder)
