@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep status report pairs mrpc test lint format clean
+.PHONY: help setup sweep status report pairs mrpc docs test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
 
 mrpc: setup ## Run the paper's grid on MRPC: BERT-large, 625 trials; wants GPUs and the Hugging Face hub
 	$(BIN)/python train.py -m task=mrpc model=bert_large seed.init='range(0,25)' seed.order='range(0,25)' $(ARGS)
+
+docs: setup ## Make docs/configuration.md anew from conf/ and its comments
+	$(BIN)/python docs/configuration.py
 
 lint: setup ## Check style
 	$(BIN)/ruff check .
