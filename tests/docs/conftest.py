@@ -7,6 +7,7 @@ commands of a ``console`` block are run by a shell, and what is below each must 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -15,10 +16,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-
-SCRIPTS = ("train.py", "report.py", "plan.py", "compare.py", "status.py")
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class User:
 
     def __init__(self, repository: Path, folder: Path) -> None:
         self.folder = folder
-        for name in SCRIPTS:
-            shutil.copy(repository / name, folder)
+        for script in repository.glob("*.py"):
+            shutil.copy(script, folder)
         for name in ("conf", "src"):
             shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.environment = os.environ | {
@@ -152,6 +152,16 @@ class User:
         (self.folder / "doctest.txt").write_text(fence.text)
         options = "-o ELLIPSIS -o NORMALIZE_WHITESPACE"
         self._run(f"python -m doctest {options} doctest.txt", [], fence)
+
+
+@pytest.fixture(scope="session")
+def generator(repository) -> ModuleType:
+    """The module that writes the page of all keys."""
+    spec = importlib.util.spec_from_file_location("docs_configuration", repository / "docs" / "configuration.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look their types up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

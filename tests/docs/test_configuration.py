@@ -1,20 +1,6 @@
 """The page of all keys is what the configs and their comments make of it."""
 
-import importlib.util
-import sys
-
-import pytest
 from omegaconf import OmegaConf
-
-
-@pytest.fixture(scope="module")
-def generator(repository):
-    path = repository / "docs" / "configuration.py"
-    spec = importlib.util.spec_from_file_location("docs_configuration", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look their types up
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_page_is_what_the_configs_make_of_it(generator):
