@@ -50,6 +50,7 @@ a value that is not allowed, before it reads any data. `null` stands for none; `
 _SWEEPERS = """\
 `grid`, the default, runs all trials. `start_many` starts many, stops early and continues some
 ([more](start-many.md)); its keys:"""
+_LAUNCHERS = "By default `workers`; Hydra's own `basic` runs trials one after the other."
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Config:
     header: str
     keys: tuple[Key, ...]
 
-    def own(self, *groups: str) -> Iterator[Key]:
-        """The keys that are no business of Hydra's and in none of these groups."""
-        yield from (key for key in self.keys if key.path.partition(".")[0] not in ("defaults", "hydra", *groups))
+    def own(self) -> Iterator[Key]:
+        """The keys that are no business of Hydra's."""
+        yield from (key for key in self.keys if not key.path.startswith("hydra."))
 
 
 def read(path: Path) -> Config:
@@ -173,10 +174,10 @@ def group_lines(group: str, first: str, model: type[BaseModel] | None) -> list[s
         model: has the group's name as one of its fields; None: nothing is known of types.
     """
     configs = {path.stem: read(path) for path in sorted((CONF / group).glob("*.yaml"))}
-    configs = {first: configs.pop(first), **configs} if first in configs else configs
+    configs = {first: configs.pop(first), **configs}
     lines = ["| option | says | sets |", "|---|---|---|"]
     rows: dict[tuple[str, str | None], list[Key]] = {}
-    of_default = {key.path: key.value for key in configs[first].keys} if first in configs else {}
+    of_default = {key.path: key.value for key in configs[first].keys}
     for option, config in configs.items():
         kind = next((key.value for key in config.keys if key.path.endswith("source.kind")), None)
         for key in config.keys:
@@ -227,13 +228,27 @@ def start_many_lines() -> list[str]:
     return lines
 
 
+def train_lines(groups: dict[str, str]) -> list[str]:
+    """The groups of train.py, each with its default option, and Hydra's that this project has options of."""
+    lines = []
+    for group, option in groups.items():
+        if group != "experiment":
+            lines += ["", f"### {group}", "", f"By default `{group}={option}`.", ""]
+            lines += group_lines(group, option, Settings)
+    lines += ["", "### experiment", "", "Whole studies; none by default.", "", *experiment_lines()]
+    lines += ["", "### hydra/sweeper", "", _SWEEPERS, "", *start_many_lines()]
+    return [*lines, "", "### hydra/launcher", "", _LAUNCHERS, "", *group_lines("hydra/launcher", "workers", None)]
+
+
 def page() -> str:
-    """The whole page."""
+    """The whole page.
+
+    Raises:
+        ValueError: a file of conf/ cannot be read, or it is not known what checks it.
+    """
     unknown = {path.stem for path in CONF.glob("*.yaml")} - {"multirun"} - SCRIPTS.keys()
     if unknown:
-        raise ValueError(
-            f"conf/{unknown.pop()}.yaml: name the class that checks it in SCRIPTS of docs/configuration.py"
-        )
+        raise ValueError(f"conf/{unknown.pop()}.yaml: name what checks it in SCRIPTS of docs/configuration.py")
     lines = [_INTRO]
     for script, model in SCRIPTS.items():
         path = CONF / f"{script}.yaml"
@@ -241,35 +256,14 @@ def page() -> str:
         groups = dict(re.findall(r"^  - (\w+): (\w+)$", path.read_text(), re.MULTILINE))
         lines += [f"## {script}.py", "", config.header, "", *_KEYS]
         for key in config.own():
-            lines.append(
-                _row(f"`{key.path}`", _default(key.value), allowed_at(model, key.path, None), _said(key.comment))
-            )
-        if script != "train":
-            if groups:
-                named = ", ".join(f"[`{group}`](#{group})" for group in groups)
-                chosen = ", ".join(f"`{group}={option}`" for group, option in groups.items())
-                lines += ["", f"And the group {named}, here with the default {chosen}."]
-            lines.append("")
-            continue
-        for group, option in groups.items():
-            if group != "experiment":
-                lines += ["", f"### {group}", "", f"By default `{group}={option}`.", ""]
-                lines += group_lines(group, option, model)
-        lines += ["", "### experiment", "", "Whole studies; none by default.", "", *experiment_lines()]
-        lines += [
-            "",
-            "### hydra/sweeper",
-            "",
-            _SWEEPERS,
-        ]
-        lines += ["", *start_many_lines()]
-        lines += [
-            "",
-            "### hydra/launcher",
-            "",
-            "By default `workers`; Hydra's own `basic` runs trials one after the other.",
-        ]
-        lines += ["", *group_lines("hydra/launcher", "workers", None), ""]
+            kind = allowed_at(model, key.path, None)
+            lines.append(_row(f"`{key.path}`", _default(key.value), kind, _said(key.comment)))
+        if script == "train":
+            lines += train_lines(groups)
+        elif groups:
+            named = ", ".join(f"[`{group}`](#{group}), here by default `{option}`" for group, option in groups.items())
+            lines += ["", f"And the group {named}."]
+        lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
