@@ -4,11 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup sweep status report dashboard notebooks pairs mrpc test lint format clean
-=======
-.PHONY: help setup sweep status report pairs mrpc docs test lint format clean
->>>>>>> docs
+.PHONY: help setup sweep status report dashboard notebooks pairs mrpc docs test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,13 +35,11 @@ pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
 mrpc: setup ## Run the paper's grid on MRPC: BERT-large, 625 trials; wants GPUs and the Hugging Face hub
 	$(BIN)/python train.py -m task=mrpc model=bert_large seed.init='range(0,25)' seed.order='range(0,25)' $(ARGS)
 
-<<<<<<< HEAD
 notebooks: setup ## Run the notebooks again, from top to bottom, and keep their outputs
 	$(BIN)/python notebooks/run.py $(ARGS)
-=======
+
 docs: setup ## Make docs/configuration.md anew from conf/ and its comments
 	$(BIN)/python docs/configuration.py
->>>>>>> docs
 
 lint: setup ## Check style
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ SCRIPTS: dict[str, type[BaseModel]] = {
     "plan": PlanSettings,
     "compare": CompareSettings,
     "status": StatusSettings,
+    "dashboard": DashboardSettings,
 }
 
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?: +(?P<value>[^#]\S*(?: +[^#\s]\S*)*))?(?: +# (?P<comment>.*))?")
