@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -28,14 +28,15 @@ class Build:
     """A page that is asked for, being made, or done.
 
     Attributes:
-        part, parts, what: the part that is being made now, of how many, and its name; 0 before the first.
+        what: what is being done now.
+        part, parts: which part of the page that is, of how many; 0 before the first.
         done: whether it has ended.
         error: why there is no page, in one line; empty if there is one.
     """
 
+    what: str = "waiting for another page that is being made"
     part: int = 0
     parts: int = 0
-    what: str = ""
     done: bool = False
     error: str = ""
 
@@ -47,7 +48,12 @@ class Builder:
         self._turn = threading.Lock()
         self._closed = False
         self._process: multiprocessing.process.BaseProcess | None = None
+        # Ctrl-C is the server's: started with it blocked, the others know none, not even while they import. The tracker
+        # is started first, since its start ends in unblocking.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         forkserver.ensure_running()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def start(self, make: Make) -> Build:
         """Make a page when its turn comes, by ``make(advance)`` in another process."""
@@ -59,6 +65,7 @@ class Builder:
         with self._turn:
             if self._closed:
                 return
+            build.what = "reading the records"
             ours, theirs = _PROCESSES.Pipe(duplex=False)
             process = _PROCESSES.Process(target=_work, args=(theirs, make), daemon=True)
             process.start()
@@ -74,16 +81,18 @@ class Builder:
                 code = process.exitcode
                 build.error = f"the process that made this page ended with code {code}; the terminal may say why"
                 build.done = True
+            process.join()
+            self._process = None
 
     def close(self) -> None:
         """End what is being made, and make nothing more. A page that was not finished is made again when asked for."""
         self._closed = True
-        if self._process is not None:
-            self._process.terminate()
+        process = self._process
+        if process is not None:
+            process.terminate()
 
 
 def _work(connection: Connection, make: Make) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which ends this process
     error = ""
     try:
         make(lambda what, parts: connection.send((False, "", what, parts)))

@@ -184,7 +184,7 @@ def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], metric: str, diverged_at
         metric: name of the score.
         diverged_at: the threshold, drawn as a line; None: not known, or not the same for all.
     """
-    figure = Figure(figsize=(0.9 * PAGE_WIDTH, 1.1 + 0.5 * len(sweeps)), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 1.1 + 0.5 * len(sweeps)), layout="constrained")
     axes = figure.subplots()
     if diverged_at is not None:
         axes.axvline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")

@@ -6,6 +6,7 @@ import base64
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from seedgrid.report.comparing import validation_examples
 from seedgrid.report.figures import scores_by_sweep
 from seedgrid.report.page import cell, render, svg
 from seedgrid.report.sections.scores import best_found, recipe_in_words
-from seedgrid.report.wording import count, hours
+from seedgrid.report.wording import hours
 from seedgrid.trials.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
 
 _COUNTED = (*FINISHED, "stopped", "failed", "running", "interrupted")
@@ -84,6 +85,8 @@ class SweepIndex:
             else:
                 groups.setdefault(seen.group, {})[name] = seen
         views = [_group(sweeps) for _, sweeps in sorted(groups.items())]
+        for before, view in pairwise(views):
+            view["again"] = (before["task"], before["metric"]) == (view["task"], view["metric"])
         return render("index", title=f"Sweeps in {self.runs}", runs=self.runs, groups=views, damaged=damaged)
 
 
@@ -100,8 +103,8 @@ def _read(name: str, folder: Path, stamp: Stamp) -> Seen:
     except InputError:  # none has finished yet
         study = None
     ended = sweep.trials.loc[sweep.trials["status"] != "running", "folder"]
-    times = dict(stamp)
-    changed = max((times[str(Path(each) / "trial.json")] / 1e9 for each in ended), default=0.0)
+    times = dict(stamp)  # without what came after it was taken, which another look will see
+    changed = max((times.get(str(Path(each) / "trial.json"), 0) / 1e9 for each in ended), default=0.0)
     return Seen(stamp, changed, sweep, study)
 
 
@@ -121,6 +124,7 @@ def _group(sweeps: dict[str, Seen]) -> dict[str, object]:
     return {
         "task": first.task,
         "metric": first.metric,
+        "again": False,
         "examples": first.validation_examples,
         "rows": [_row(name, seen, numbers.get(name)) for name, seen in sweeps.items()],
         "missing": () if found is None else found.missing,
@@ -148,14 +152,13 @@ def _row(name: str, seen: Seen, numbers: dict[str, object] | None) -> dict[str, 
         "name": name,
         "model": config.get("model", {}).get("name"),
         "recipe": recipe_in_words(config.get("recipe", {})),
-        "trials": count(len(trials)),
         "counts": ", ".join(f"{counts[status]} {status}" for status in _COUNTED if counts[status]),
         "running": running > 0,
         "in_all": hours(trials["seconds"].sum()),
         "changed": f"{datetime.fromtimestamp(max(time for _, time in seen.stamp) / 1e9):%Y-%m-%d %H:%M}",
     }
     if numbers is None:
-        return row
+        return row | dict.fromkeys(("best found", "seeds", "mean", "std", "diverged", "a_trial"), "-")
     seeds = [f"{key.removesuffix(' seed')} {seed}" for key, seed in numbers.items() if key.endswith(" seed")]
     scores = {key: cell(numbers[key]) for key in ("best found", "mean", "std")}
     diverged = "-" if seen.study.selected else f"{numbers['diverged']} of {len(seen.study.trials)}"

@@ -53,10 +53,10 @@ class ViewServer(ThreadingHTTPServer):
     """
 
     def __init__(self, runs: Path, port: int, report: dict[str, float], compare: dict[str, float]) -> None:
-        super().__init__((ADDRESS, port), _Handler)
         self.index = SweepIndex(runs)
         self.report, self.compare = report, compare
         self.builder = Builder()
+        super().__init__((ADDRESS, port), _Handler)
         self.builds: dict[Path, Build] = {}
         self.lock = threading.Lock()  # of everything above, and of drawing
 
