@@ -125,7 +125,7 @@ def test_the_index_shows_the_numbers_of_the_records(serve, sweeps):
         assert (row["mean"], row["std"]) == (f"{scores.mean():.4f}", f"{scores.std():.4f}")
         assert row["diverged"] == f"{trials['diverged'].sum()} of {len(trials)}"
         assert row["trials"] == f"{len(trials)} completed"
-        assert (row["time a trial"], row["model"]) == ("2 min", "tiny")
+        assert (row["a trial"], row["model"]) == ("2 min", "tiny")
         written = max(path.stat().st_mtime for path in (sweeps / name).glob("*/trial.json"))
         assert row["last change"] == f"{datetime.fromtimestamp(written):%Y-%m-%d %H:%M}"
     assert 0 < read_sweep(sweeps / "study/one/low").trials["diverged"].sum() < 12
@@ -403,7 +403,7 @@ def test_the_command_serves_until_ctrl_c(repository, write_sweep, tmp_path, busy
         url = re.match(r"(http://127\.0\.0\.1:\d+)/ ", line).group(1)
         assert list(rows(get(f"{url}/"))) == ["mine"]
         if busy:
-            while "part " not in get(f"{url}/mine/report/"):
+            while "<progress" not in get(f"{url}/mine/report/"):
                 time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of its processes
         output, errors = process.communicate(timeout=60)
