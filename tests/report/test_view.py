@@ -178,6 +178,7 @@ def test_a_damaged_sweep_is_said_to_be_and_hides_no_other(serve, write_sweep, tm
     assert said["cut"] == f"{cut}: damaged; redo=true runs the trial again"
     assert said["odd"].startswith(f"{tmp_path / 'odd'}: cannot be read")
     assert refused(f"{url}/cut/report/", f"{cut}: damaged") == 404
+    assert refused(f"{url}/odd/report/", "cannot be read") == refused(f"{url}/sound/compare-odd/") == 404
     assert made(f"{url}/sound/report/")
 
 
@@ -239,9 +240,9 @@ def test_a_report_is_made_when_it_is_asked_for_and_again_after_a_new_trial(serve
 def test_a_report_is_shown_though_trials_ended_while_it_was_made(serve, write_sweep, tmp_path):
     folder = write_sweep(tmp_path / "mine", 2, 3)
     url = serve(tmp_path)
-    assert WAITING in get(f"{url}/mine/report/")
-    later = time.time() + 3600
-    os.utime(folder / "init=000,order=000" / "trial.json", (later, later))
+    while "<progress" not in get(f"{url}/mine/report/"):
+        time.sleep(0.05)
+    os.utime(folder / "init=000,order=000" / "trial.json")
     assert "What the seeds did" in made(f"{url}/mine/report/")[0]
     assert WAITING in get(f"{url}/mine/report/")
 

@@ -72,7 +72,7 @@ class SweepIndex:
             problem = str(error)
         except Exception as error:  # whatever is wrong with one sweep hides no other
             problem = f"{folder}: cannot be read ({type(error).__name__}: {error})"
-        return Seen((), float("inf"), problem=problem)
+        return Seen((), 0.0, problem=problem)
 
     def page(self) -> str:
         """The page's HTML."""

@@ -121,17 +121,21 @@ class _Handler(BaseHTTPRequestHandler):
             return Answer(303, location=f"/{quote(path)}/")
         if file:
             return _file(output, file)
-        look = self.server.index.look
-        changed = look(name, folders[name]).changed
         if against is None:
             make = partial(sweep_report, folder=folders[name], output=output, **self.server.report)
-            return self._made(f"the report of {name}", output, changed, make)
-        changed = max(changed, look(against, folders[against]).changed)
+            return self._made(f"report of {name}", output, {name: folders[name]}, make)
         make = partial(comparison, a=folders[name], b=folders[against], output=output, **self.server.compare)
-        return self._made(f"the comparison of {name} with {against}", output, changed, make)
+        both = {each: folders[each] for each in (name, against)}
+        return self._made(f"comparison of {name} with {against}", output, both, make)
 
-    def _made(self, what: str, output: Path, changed: float, make: partial) -> Answer:
-        """A page that is made first if it is missing or trials have ended since."""
+    def _made(self, what: str, output: Path, sweeps: dict[str, Path], make: partial) -> Answer:
+        """A page on these sweeps, which is made first if it is missing or trials have ended since."""
+        changed = 0.0
+        for name, folder in sweeps.items():
+            seen = self.server.index.look(name, folder)
+            if seen.problem:
+                return _say(404, f"No {what}", seen.problem)
+            changed = max(changed, seen.changed)
         page, builds = output / "index.html", self.server.builds
         made = page.stat().st_mtime if page.is_file() else None
         build = builds.get(output)
@@ -141,11 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
             build = builds[output] = self.server.builder.start(make)
         if not build.done:
             earlier = None if made is None else f"{datetime.fromtimestamp(made):%Y-%m-%d %H:%M}"
-            return _page(200, render("waiting", title=f"Making {what}", build=build, earlier=earlier))
+            return _page(200, render("waiting", title=f"Making the {what}", build=build, earlier=earlier))
         # Shown even if more trials have ended meanwhile, or a quick sweep's would never be seen.
         del builds[output]
         if build.error:
-            return _say(404, f"No {what.removeprefix('the ')}", build.error)
+            return _say(404, f"No {what}", build.error)
         return _file(output, page.name)
 
 
