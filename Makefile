@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep status report dashboard notebooks pairs mrpc docs test lint format clean
+.PHONY: help setup sweep status report view dashboard notebooks pairs mrpc docs test lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ status: setup ## Watch the quickstart while it runs, from a second terminal; rea
 
 report: setup ## Tables and figures of the quickstart's trials, on one page: runs/quickstart/report/index.html
 	$(BIN)/python report.py sweep=runs/quickstart $(ARGS)
+
+view: setup ## All sweeps in runs/ side by side, and their reports, at http://127.0.0.1:8000 (another one: ARGS=port=8001)
+	$(BIN)/python view.py $(ARGS)
 
 dashboard: setup ## Lay out a workspace and a report in Weights & Biases for the quickstart; needs an account
 	$(BIN)/python dashboard.py sweep=runs/quickstart $(ARGS)

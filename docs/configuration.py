@@ -15,8 +15,10 @@ from pydantic.fields import FieldInfo
 
 from hydra_plugins.seedgrid_sweepers import StartManySweeperConfig
 from seedgrid.report.comparing import CompareSettings
+from seedgrid.report.dashboard import DashboardSettings
 from seedgrid.report.entry import ReportSettings
 from seedgrid.report.planning import PlanSettings
+from seedgrid.report.viewing import ViewSettings
 from seedgrid.settings import Settings
 from seedgrid.sweep.plan import Options
 from seedgrid.sweep.watch import StatusSettings
@@ -31,6 +33,7 @@ SCRIPTS: dict[str, type[BaseModel]] = {
     "plan": PlanSettings,
     "compare": CompareSettings,
     "status": StatusSettings,
+    "view": ViewSettings,
     "dashboard": DashboardSettings,
 }
 

@@ -81,3 +81,23 @@ def test_a_grid_is_where_both_kinds_of_seeds_recur(grid_of, study_of):
     assert figures.is_grid(grid_of(2, 2).trials)
     assert not figures.is_grid(grid_of(1, 4).trials)
     assert not figures.is_grid(study_of([[0.6], [0.7]], [(0, 0), (1, 1)]).trials)
+
+
+def test_every_score_of_every_sweep_is_a_dot_in_its_row(study_of):
+    status = ["completed", "completed", "completed", "running"]
+    some = study_of([[0.8], [0.5], [0.7], [0.6]], [(0, 0), (0, 1), (1, 0), (1, 1)], status=status)
+    others = study_of([[0.9], [0.8]], [(0, 0), (0, 1)])
+    figure = figures.scores_by_sweep({"some": some.sweep.trials, "others": others.sweep.trials}, "accuracy", 0.5)
+    [axes] = figure.axes
+    dots = {
+        (label, row, x)
+        for part, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        if hasattr(part, "get_offsets")
+        for x, y in part.get_offsets()
+        for row in [round(y)]
+    }
+    trials = {("trial", 0, 0.8), ("trial", 0, 0.7), ("trial", 1, 0.9), ("trial", 1, 0.8)}
+    assert dots == trials | {("diverged", 0, 0.5), ("not finished, so far", 0, 0.6)}
+    means = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "D"]
+    assert np.allclose(means, [[2 / 3, 0], [0.85, 1]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["some", "others"]

@@ -20,6 +20,7 @@ from seedgrid.trials.store import (
     read_seeds,
     read_sweep,
     read_trial,
+    sweeps_below,
     trial_folders,
     trial_name,
 )
@@ -119,6 +120,16 @@ def test_trials_are_listed_in_the_order_of_their_seeds(tmp_path):
     (tmp_path / "best_model").mkdir()
     assert [seeds for seeds, _ in trial_folders(tmp_path)] == wanted
     assert [folder.name for _, folder in trial_folders(tmp_path)] == [trial_name(seeds) for seeds in wanted]
+
+
+def test_sweeps_are_found_down_to_three_levels_and_not_inside_of_each_other(tmp_path):
+    for name in ("b", "a/c", "a/b/c", "a/d/e/f", "b/inside", ".cache/hidden"):
+        write_trial(tmp_path / name, Seeds(), [0.5, 0.6])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    assert list(sweeps_below(tmp_path)) == [tmp_path / name for name in ("a/b/c", "a/c", "b")]
+    assert list(sweeps_below(tmp_path / "b")) == [tmp_path / "b"]
+    assert list(sweeps_below(tmp_path / "nowhere")) == []
 
 
 def test_a_folder_that_is_not_there_has_no_trials(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -55,29 +56,69 @@ def compare(config: DictConfig) -> None:
     """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
     try:
         settings = read_config(config, CompareSettings)
-        risk = round(1 - settings.level, 12)
-        if settings.power <= risk:
-            raise InputError(f"power={settings.power}: give more than 1 - level, {risk:g}")
-        a, b = _read(Path(settings.a), Path(settings.b))
-        output = Path(settings.output or _beside(a.sweep, b.sweep))
-        check_output(output, _TITLE)
+        check_power(settings.power, settings.level)
+        read_at = time.time()
+        a, b = read_pair(Path(settings.a), Path(settings.b))
         with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
-            compared = compare_trials(
+            page, sections, notes = make_comparison(
                 a,
                 b,
+                Path(settings.output or _beside(a.sweep, b.sweep)),
+                read_at=read_at,
                 paired=settings.paired,
-                max_budget=settings.max_budget,
                 level=settings.level,
+                power=settings.power,
+                max_budget=settings.max_budget,
                 draws=settings.draws,
-                seed=settings.random_seed,
+                random_seed=settings.random_seed,
             )
-            sections = build_sections(compared, settings.power)
-            notes = [_describe(a), _describe(b), *cautions(compared)]
-            page = write_report(sections, output, title=f"{_TITLE} {a.name} against {b.name}", notes=notes)
     except InputError as error:
         sys.exit(f"error: {error}")
     print(in_terminal(sections, notes))
     print(f"\n  page   {page}")
+
+
+def check_power(power: float, level: float) -> None:
+    """Raise InputError unless the power is more than what a test at this level has without any difference."""
+    risk = round(1 - level, 12)
+    if power <= risk:
+        raise InputError(f"power={power}: give more than 1 - level, {risk:g}")
+
+
+def make_comparison(
+    a: FinishedTrials,
+    b: FinishedTrials,
+    output: Path,
+    *,
+    read_at: float,
+    paired: bool | None,
+    level: float,
+    power: float,
+    max_budget: int,
+    draws: int,
+    random_seed: int,
+) -> tuple[Path, list[Section], list[str]]:
+    """Compare two sweeps and write the page.
+
+    Args:
+        a, b: their finished trials.
+        output: folder of the page.
+        read_at: when their reading began, in seconds of :func:`time.time`.
+        paired, level, power, max_budget, draws, random_seed: as in ``compare.yaml``.
+
+    Returns:
+        Path of the page, its sections, and the notes at its top.
+
+    Raises:
+        InputError: the trials are too few or no random sample, or ``output`` holds something else.
+    """
+    check_output(output, _TITLE)
+    compared = compare_trials(a, b, paired=paired, max_budget=max_budget, level=level, draws=draws, seed=random_seed)
+    sections = build_sections(compared, power)
+    notes = [_describe(a), _describe(b), *cautions(compared)]
+    title = f"{_TITLE} {a.name} against {b.name}"
+    page = write_report(sections, output, title=title, notes=notes, read_at=read_at)
+    return page, sections, notes
 
 
 def in_terminal(sections: list[Section], notes: list[str]) -> str:
@@ -113,15 +154,19 @@ def _beside(a: Sweep, b: Sweep) -> Path:
     return a.folder / f"compare-{of_b}" if a.folder.is_dir() else Path(f"compare-{of_a}-{of_b}")
 
 
-def _read(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedTrials]:
-    """Both sweeps' finished trials; refuses two that cannot be compared."""
+def read_pair(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedTrials]:
+    """Both sweeps' finished trials.
+
+    Raises:
+        InputError: a sweep cannot be read, or the two cannot be compared.
+    """
     if folder_a.resolve() == folder_b.resolve():
         raise InputError(f"a={folder_a}, b={folder_b}: the same sweep; name two")
     a, b = (finished_trials(_sweep(key, folder)) for key, folder in (("a", folder_a), ("b", folder_b)))
     for what, of_a, of_b in (
         ("task", a.sweep.task, b.sweep.task),
         ("metric", a.sweep.metric, b.sweep.metric),
-        ("validation examples", _validation(a.sweep), _validation(b.sweep)),
+        ("validation examples", validation_examples(a.sweep), validation_examples(b.sweep)),
     ):
         if of_a != of_b:
             raise InputError(
@@ -139,7 +184,8 @@ def _sweep(key: str, folder: Path) -> Sweep:
     return read_trials(folder)
 
 
-def _validation(sweep: Sweep) -> str:
+def validation_examples(sweep: Sweep) -> str:
+    """The number of a sweep's validation examples, and what tells them from others."""
     return f"{sweep.validation_examples} ({sweep.validation_digest})"
 
 

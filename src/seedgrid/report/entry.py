@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +19,7 @@ from seedgrid.errors import InputError
 from seedgrid.report.all_sections import build_sections, count_parts
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.page import check_output, write_report
+from seedgrid.report.section import Section
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.released import read_released
 from seedgrid.trials.store import Sweep, find_sweeps, read_sweep
@@ -60,22 +63,24 @@ def report(config: DictConfig) -> None:
     """Read the trials, compute every section, write the page; exits with code 1 where that is not possible."""
     try:
         settings = read_config(config, ReportSettings)
+        read_at = time.time()
         sweeps = _read(settings)
-        studies, notes = _finished(sweeps)
         output = _output(settings, sweeps)
-        check_output(output, _TITLE)
         if settings.export is not None:
             check_export(sweeps, Path(settings.export))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("", total=2 * count_parts(studies))
-
-            def advance(what: str) -> None:
-                progress.update(bar, advance=1, description=what)
-
-            sections = build_sections(studies, settings.level, settings.splits, settings.random_seed, advance)
-            page = write_report(sections, output, title=f"{_TITLE}: {_title(studies)}", notes=notes, advance=advance)
+            bar = progress.add_task("", total=None)
+            page, sections, notes = make_report(
+                sweeps,
+                output,
+                read_at=read_at,
+                level=settings.level,
+                splits=settings.splits,
+                random_seed=settings.random_seed,
+                advance=lambda what, parts: progress.update(bar, advance=1, total=parts, description=what),
+            )
         if settings.export is not None:
             export_parquet(sweeps, Path(settings.export))
         if settings.logger.kind == "wandb":
@@ -91,6 +96,44 @@ def report(config: DictConfig) -> None:
     print(f"  report       {page}   {figures} figures (SVG, PNG), {tables} tables (CSV, LaTeX)")
     if settings.export is not None:
         print(f"  trials       {settings.export}")
+
+
+def make_report(
+    sweeps: Sequence[Sweep],
+    output: Path,
+    *,
+    read_at: float,
+    level: float,
+    splits: int,
+    random_seed: int,
+    advance: Callable[[str, int], object],
+) -> tuple[Path, list[Section], list[str]]:
+    """Compute every section and write the page.
+
+    Args:
+        sweeps: what to report on.
+        output: folder of the report.
+        read_at: when their reading began, in seconds of :func:`time.time`.
+        level, splits, random_seed: as in ``report.yaml``.
+        advance: called with the name of each part before it is made, and with the number of parts.
+
+    Returns:
+        Path of the page, its sections, and the notes at its top.
+
+    Raises:
+        InputError: no trial has finished, or ``output`` holds something else or cannot be written.
+    """
+    studies, notes = _finished(sweeps)
+    check_output(output, _TITLE)
+    parts = 2 * count_parts(studies)
+
+    def begin(what: str) -> None:
+        advance(what, parts)
+
+    sections = build_sections(studies, level, splits, random_seed, begin)
+    title = f"{_TITLE}: {_title(studies)}"
+    page = write_report(sections, output, title=title, notes=notes, read_at=read_at, advance=begin)
+    return page, sections, notes
 
 
 def _read(settings: ReportSettings) -> list[Sweep]:
@@ -118,7 +161,7 @@ def _renamed(sweeps: list[Sweep]) -> list[Sweep]:
     return [sweep if names[sweep.name] == 1 else replace(sweep, name=str(sweep.folder)) for sweep in sweeps]
 
 
-def _finished(sweeps: list[Sweep]) -> tuple[list[FinishedTrials], list[str]]:
+def _finished(sweeps: Sequence[Sweep]) -> tuple[list[FinishedTrials], list[str]]:
     """The trials to report on, and what to say of them; of several sweeps those without any are left out."""
     studies, notes = [], []
     for sweep in sweeps:

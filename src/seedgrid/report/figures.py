@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from seedgrid.trials.store import FINISHED
 
 # Okabe and Ito's palette, distinct for colour-blind readers; each colour has one meaning in all figures.
 TRIAL, BEST, DIVERGED, REFERENCE = "#56B4E9", "#0072B2", "#D55E00", "#555555"
@@ -169,6 +172,46 @@ def ranked_trials(trials: pd.DataFrame, metric: str, title: str) -> Figure:
     draw_ranked_trials(axes, trials, metric)
     axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
     axes.legend(frameon=False)
+    return figure
+
+
+def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], metric: str, diverged_at: float | None) -> Figure:
+    """Best found score of every trial of several sweeps, a row each, and the mean of each sweep's finished trials.
+
+    Args:
+        sweeps: by name, from top to bottom, a row per trial: ``status``, ``best_found`` (so far, for a trial that has
+            not finished), ``diverged``.
+        metric: name of the score.
+        diverged_at: the threshold, drawn as a line; None: not known, or not the same for all.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH, 1.1 + 0.5 * len(sweeps)), layout="constrained")
+    axes = figure.subplots()
+    if diverged_at is not None:
+        axes.axvline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")
+    generator = np.random.default_rng(0)
+    for row, trials in enumerate(sweeps.values()):
+        finished = trials["status"].isin(FINISHED)
+        places = row + generator.uniform(-0.28, 0.28, len(trials))
+        for label, which, style in (
+            ("trial", finished & ~trials["diverged"], {"color": TRIAL}),
+            ("diverged", trials["diverged"], {"color": DIVERGED}),
+            ("not finished, so far", ~finished, {"facecolor": "none", "edgecolor": REFERENCE, "linewidth": 0.8}),
+        ):
+            if which.any():
+                many = which.sum() > _MOST_MARKS
+                size = 16 if len(trials) <= 100 else 6
+                axes.scatter(
+                    trials["best_found"][which], places[which], s=size, alpha=0.8, label=label, rasterized=many, **style
+                )
+        # Where trials were stopped for their scores, those that finished are no sample.
+        if finished.any() and not (trials["status"] == "stopped").any():
+            mean = trials["best_found"][finished].mean()
+            axes.plot(mean, row, "D", color="black", markersize=5, linestyle="", label="mean of the finished")
+    axes.set_yticks(range(len(sweeps)), [textwrap.fill(name, 30) for name in sweeps])
+    axes.set_ylim(len(sweeps) - 0.5, -0.5)
+    axes.tick_params(labelsize=8)
+    axes.set_xlabel(f"best found {metric}", fontsize=9)
+    shared_legend(figure, columns=5)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -50,6 +51,7 @@ def write_report(
     *,
     title: str,
     notes: Sequence[str],
+    read_at: float | None = None,
     advance: Callable[[str], object] = lambda what: None,
 ) -> Path:
     """Write ``index.html``, which needs no other file, with ``figures/`` and ``tables/`` beside it.
@@ -61,6 +63,8 @@ def write_report(
         folder: made if need be.
         title: heading of the page.
         notes: sentences under it: what the report covers, and what it has to be read with.
+        read_at: when reading the records began, in seconds of :func:`time.time`. It becomes the page's file time, so
+            that a trial that ended while the page was made is seen to be newer. None: not known.
         advance: called with each section's title before its files are written.
 
     Returns:
@@ -75,7 +79,7 @@ def write_report(
         advance(section.title)
         view: dict[str, object] = {"section": section}
         if section.figure is not None:
-            drawn = files[figures / f"{section.key}.svg"] = _svg(section.figure)
+            drawn = files[figures / f"{section.key}.svg"] = svg(section.figure)
             files[figures / f"{section.key}.png"] = _png(section.figure)
             view["figure"] = base64.b64encode(drawn).decode()
         if section.table is not None:
@@ -83,9 +87,7 @@ def write_report(
             files[tables / f"{section.key}.tex"] = _latex(section).encode()
             view["table"] = _html_table(section.table)
         views.append(view)
-    page = _TEMPLATES.get_template("report.html.jinja").render(
-        title=title, notes=notes, views=views, version=__version__, made=f"{datetime.now():%Y-%m-%d %H:%M}"
-    )
+    page = render("report", title=title, notes=notes, views=views)
     # The page first: by it a later run knows the folder for its own.
     path = folder / "index.html"
     files = {path: page.encode(), **files}
@@ -96,12 +98,20 @@ def write_report(
             write_whole(each, lambda file, content=content: file.write(content))
         for old in earlier - files.keys():
             old.unlink(missing_ok=True)
+        if read_at is not None:
+            os.utime(path, (read_at, read_at))
     except OSError as error:
         raise InputError(f"output={folder}: cannot be written ({error.strerror or error}); name another") from None
     return path
 
 
-def _svg(figure: Figure) -> bytes:
+def render(template: str, **content: object) -> str:
+    """A page: the template of this name filled in, text escaped."""
+    made = f"{datetime.now():%Y-%m-%d %H:%M}"
+    return _TEMPLATES.get_template(f"{template}.html.jinja").render(version=__version__, made=made, **content)
+
+
+def svg(figure: Figure) -> bytes:
     """The same figure gives the same bytes: no date, and ids that follow from the content."""
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "seedgrid", "svg.fonttype": "path"}):

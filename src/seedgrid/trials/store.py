@@ -108,6 +108,25 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
     return list(found.values())
 
 
+def sweeps_below(folder: Path, levels: int = 3) -> Iterator[Path]:
+    """Folders of sweeps, at most so many levels below a folder or that folder itself, in the order of their names.
+
+    What lies inside of a sweep is not searched; a folder that cannot be is taken for one, for its reader to say why.
+    """
+    try:
+        if any(trial_folders(folder)):
+            yield folder
+            return
+        inside = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    except FileNotFoundError:
+        return
+    except OSError:
+        yield folder
+        return
+    for each in inside if levels else ():
+        yield from sweeps_below(each, levels - 1)
+
+
 def read_trial(folder: Path) -> dict[str, Any]:
     """A trial's ``trial.json``.
 

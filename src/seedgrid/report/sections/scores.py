@@ -134,7 +134,7 @@ def tasks(studies: Sequence[FinishedTrials]) -> Section:
                 "training examples": sweep.train_examples,
                 "validation examples": sweep.validation_examples,
                 "model": sweep.config.get("model", {}).get("name"),
-                "recipe": _recipe(sweep.config.get("recipe", {})),
+                "recipe": recipe_in_words(sweep.config.get("recipe", {})),
                 "evaluations a trial": int(pd.notna(study.curves).sum(axis=1).max()),
             }
         )
@@ -157,7 +157,7 @@ def tasks(studies: Sequence[FinishedTrials]) -> Section:
     return Section("table-2", "Tasks", "\n".join(readings), caption, table=table, missing=tuple(missing))
 
 
-def _recipe(recipe: dict) -> str | None:
+def recipe_in_words(recipe: dict) -> str | None:
     """The recipe's name and the settings that most often tell two of its sweeps apart."""
     if not recipe:
         return None
