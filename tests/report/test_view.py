@@ -288,7 +288,7 @@ def test_two_sweeps_of_a_task_are_compared_as_by_the_command(serve, sweeps, entr
     assert len(readings) > 3
     assert readings == re.findall(r'<p class="reading">(.*?)</p>', (tmp_path / "page/index.html").read_text(), re.S)
     assert refused(f"{url}/compare?a=high&b=other", "different task, grammar and mrpc") == 404
-    assert refused(f"{url}/compare?a=high&b=high", "the same folder; name two sweeps") == 404
+    assert refused(f"{url}/compare?a=high&b=high", "the same sweep; name two") == 404
     assert refused(f"{url}/compare?a=high&b=gone") == refused(f"{url}/compare") == 404
 
 
