@@ -16,7 +16,8 @@ from seedgrid.settings import read_config
 from seedgrid.sweep.plan import read_options
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted(REPOSITORY.glob("docs/*.md")), REPOSITORY / "benchmarks/README.md"]
+FOLDERS = (".", "docs", "benchmarks", "results")
+PAGES = [page for folder in FOLDERS for page in sorted((REPOSITORY / folder).glob("*.md"))]
 SCRIPTS = {path.stem for path in REPOSITORY.glob("*.py") if (REPOSITORY / "conf" / f"{path.stem}.yaml").exists()}
 # Options that the worked examples make, where they run; and what stands for an option.
 LEFT_OUT = re.compile(r"=(reviews|minilm2|gentle|default,gentle|cosine|NAME)\b")
