@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedgrid.report.sections.scores import best_found, tasks
+from seedgrid.report.sections.scores import best_found, recipe_in_words, tasks
 
 SEEDS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 CURVES = [[0.6, 0.9, 0.7], [0.5, 0.5, 0.5], [0.8, 0.7, 0.6], [0.5, 0.6, 0.7]]
@@ -95,3 +95,8 @@ def test_a_stopped_trial_may_have_found_the_best_and_selected_trials_have_no_mea
     assert section.missing == (
         "study: mean, std, lowest and diverged are not available: 2 trials of 4 stopped for their scores",
     )
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(1.0, "1 epoch"), (0.5, "0.5 epochs"), (3, "3 epochs")])
+def test_epochs_are_counted_in_words(epochs, said):
+    assert recipe_in_words({"name": "short", "epochs": epochs}) == f"short ({said})"

@@ -162,7 +162,7 @@ def recipe_in_words(recipe: dict) -> str | None:
     if not recipe:
         return None
     words = [
-        f"{recipe[key]:g} epochs" if key == "epochs" else f"{what} {recipe[key]:g}"
+        f"{recipe[key]:g} epoch{'s' * (recipe[key] != 1)}" if key == "epochs" else f"{what} {recipe[key]:g}"
         for key, what in (("epochs", ""), ("batch_size", "batch"), ("learning_rate", "rate"))
         if isinstance(recipe.get(key), (int, float))
     ]
