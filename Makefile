@@ -12,6 +12,7 @@ help: ## List the targets
 # Installed again when the requirements change; what is there already stays.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv, some minutes"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[quickstart,dev]'
 	touch $@
 

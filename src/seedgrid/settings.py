@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
-from seedgrid.tasks import Task
+from seedgrid.tasks import Name, Task
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -62,7 +62,7 @@ class ModelSettings(SettingsGroup):
         learning_rate: peak rate recommended for this model; recipes refer to it.
     """
 
-    name: str
+    name: Name
     path: str | None
     package: str | None
     layers: Count | None
@@ -98,7 +98,7 @@ class Recipe(SettingsGroup):
         freeze: 0: the embeddings stay as pretrained; k: they and the lowest k layers; None: everything is trained.
     """
 
-    name: str
+    name: Name
     epochs: Positive
     batch_size: Count
     learning_rate: Positive

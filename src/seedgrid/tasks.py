@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# Part of a folder's name.
+Name = Annotated[str, Field(min_length=1, pattern="^[^/]*$")]
+
 Metric = Literal["accuracy", "f1", "acc_and_f1", "mcc", "macro_f1"]
 BINARY_METRICS = ("f1", "acc_and_f1")
 
@@ -109,7 +112,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str
+    name: Name
     source: Annotated[GlueSource | FileSource | GrammarSource, Field(discriminator="kind")]
     labels: list[str] | None = None
     metric: Metric

@@ -1,6 +1,7 @@
 """The same sweep has the same numbers on every engine that Hydra can launch it on."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from joblib import Parallel, delayed
 
 from seedgrid.trials.entry import keep_worker
+from seedgrid.trials.store import read_sweep
 
 GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 
@@ -51,3 +53,20 @@ def test_a_worker_that_grows_is_kept():
 
     workers = Parallel(n_jobs=2, batch_size=1)(delayed(trial)(number) for number in range(6))
     assert len(set(workers)) == 2
+
+
+def test_workers_whose_sweep_was_killed_finish_their_trials_and_end(repository, tiny, tmp_path):
+    psutil = pytest.importorskip("psutil")
+    sweep = tmp_path / "sweep"
+    words = ["-m", *tiny, "recipe.epochs=20", "seed.init=range(0,4)", "hydra.launcher.n_jobs=2", f"sweep={sweep}"]
+    main = subprocess.Popen([sys.executable, str(repository / "train.py"), *words], cwd=tmp_path)
+    while len(list(sweep.glob("init=*/trial.json"))) < 2:
+        assert main.poll() is None
+        time.sleep(0.1)
+    workers = [child for child in psutil.Process(main.pid).children() if "LokyProcess" in " ".join(child.cmdline())]
+    main.kill()
+    main.wait()
+    _, left = psutil.wait_procs(workers, timeout=120)
+    assert len(workers) == 2
+    assert not left
+    assert sorted(read_sweep(sweep).trials["status"]) == ["completed", "completed"]

@@ -33,7 +33,8 @@ class CompareSettings(SettingsGroup):
 
     Attributes:
         a, b: two sweeps of one task, each a folder or an exported Parquet file.
-        paired: True: by seed pair; False: all trials; None: paired where at least half of the trials allow it.
+        paired: True: by seed pair; False: all trials; None: where at least half of the smaller sweep's
+            trials allow it.
         level: of all intervals.
         power: of the test, for the number of seed pairs needed.
         max_budget: largest budget of the expected best; 0 leaves it out.

@@ -45,7 +45,7 @@ def dashboard(config: DictConfig) -> None:
             print(line, file=sys.stderr)
         if settings.dry_run:
             place = wandb_dashboard.assumed_place(settings.logger)
-            print(json.dumps([wandb_dashboard.preview(study, place) for study in studies], indent=2))
+            print(json.dumps([wandb_dashboard.preview(study, place) for study in studies], indent=2), flush=True)
             return
         try:
             place = wandb_dashboard.find_place(settings.logger)
@@ -57,6 +57,9 @@ def dashboard(config: DictConfig) -> None:
         except Exception as error:  # of the server, the network or the library: each has its own kinds
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(f"W&B: {reason}") from None
+    except BrokenPipeError:  # a reader who has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except InputError as error:
         sys.exit(f"error: {error}")
 

@@ -85,7 +85,10 @@ def _values(override: Override) -> list[str]:
         raise InputError(
             f"{override.input_line}: this sweeper knows choices, ranges and globs; intervals have no trials"
         )
-    return list(override.sweep_string_iterator())
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise InputError(f"{override.input_line}: no value lies in it; give one or more, such as 'range(0,5)'")
+    return values
 
 
 def _grid(point: DictConfig, seed_axes: dict[str, list[str]]) -> tuple[Seeds, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,6 +34,10 @@ def run_command(work: Callable[[], bool]) -> None:
     """
     try:
         failed = work()
+        sys.stdout.flush()
+    except BrokenPipeError:  # such as a dry run's reader that has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except InputError as error:
         sys.exit(f"error: {error}")
     if interrupt.requested():
@@ -47,7 +52,7 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     prepared = [prepare(sweep.settings) for sweep in sweeps]
     todo = [_left(sweep) for sweep in sweeps]
     if sweeps[0].settings.dry_run:
-        _announce(sweeps, prepared, todo)
+        _announce(engine, sweeps, prepared, todo)
         return False
     jobs: list[Job] = []
     goals: dict[Path, int] = {}
@@ -93,7 +98,9 @@ def statuses(sweep: PlannedSweep, trials: Sequence[Seeds]) -> dict[Seeds, str]:
     return status
 
 
-def _announce(sweeps: list[PlannedSweep], prepared: list[Prepared], todo: list[dict[Seeds, str]]) -> None:
+def _announce(
+    engine: Engine, sweeps: list[PlannedSweep], prepared: list[Prepared], todo: list[dict[Seeds, str]]
+) -> None:
     """The dry run: what would run, what is done, and the hours it should take."""
     for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
         folder = Path(sweep.settings.sweep)
@@ -102,13 +109,14 @@ def _announce(sweeps: list[PlannedSweep], prepared: list[Prepared], todo: list[d
         for seeds, status in left.items():
             print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
         if left:
-            print_duration(sweep, ready, [(len(left), 1.0)])
+            print_duration(engine, sweep, ready, [(len(left), 1.0)])
 
 
-def print_duration(sweep: PlannedSweep, prepared: Prepared, stages: list[tuple[int, float]]) -> None:
+def print_duration(engine: Engine, sweep: PlannedSweep, prepared: Prepared, stages: list[tuple[int, float]]) -> None:
     """Say how long trials should take.
 
     Args:
+        engine: what would launch them.
         sweep, prepared: whose.
         stages: one after the other, each of so many trials, that cost so many full trainings each.
     """
@@ -118,6 +126,8 @@ def print_duration(sweep: PlannedSweep, prepared: Prepared, stages: list[tuple[i
 
         each, source = estimate_seconds(sweep.settings, prepared), "by the time of three steps"
     trainer = sweep.settings.trainer
-    at_once = min(workers(trainer.accelerator, trainer.threads, trainer.per_gpu), max(trials for trials, _ in stages))
+    in_one_process = engine.config.hydra.runtime.choices["hydra/launcher"] == "basic"
+    most = 1 if in_one_process else workers(trainer.accelerator, trainer.threads, trainer.per_gpu)
+    at_once = min(most, max(trials for trials, _ in stages))
     seconds = sum(each * trials * cost / min(at_once, trials) for trials, cost in stages if trials)
     print(f"  about {hours(seconds)}, {at_once} at once ({hours(each)} a trial, {source})")

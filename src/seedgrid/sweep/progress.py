@@ -38,9 +38,10 @@ class SweepProgress:
         self.steps = sum(goals.values())
         self.best: float | None = None
         self.done = self.steps_done = 0
+        self.begin: float | None = None
         self.look()
         self.work_before = self._work()
-        self.begin = time.monotonic()
+        self.begin = None
         self.console = Console(stderr=True)
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -66,6 +67,7 @@ class SweepProgress:
             except (OSError, InputError, pa.ArrowException):
                 continue  # not there yet, or damaged: said where the trial is run
             seen.changed = changed
+            self.begin = self.begin or time.monotonic()  # not before a trial begins: workers import for long
             pairs = zip(curve["step"].to_pylist(), curve["score"].to_pylist(), strict=True)
             scores = {step: score for step, score in pairs if step > 0}
             seen.step = min(seen.goal, max(scores, default=0))
@@ -87,7 +89,7 @@ class SweepProgress:
 
     def _left(self) -> str:
         work = self._work() - self.work_before
-        if work <= 0:
+        if work <= 0 or self.begin is None:
             return "time left: known after the first validations"
         seconds = (time.monotonic() - self.begin) / work * (self.steps - self._work())
         minutes, seconds = divmod(round(seconds), 60)

@@ -44,7 +44,7 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
         study.check_records()
     if sweeps[0].settings.dry_run:
         for study in studies:
-            _announce(study)
+            _announce(engine, study)
         return False
     interrupt.listen(parent=True)
     for study in studies:
@@ -97,7 +97,7 @@ def _wait_for(trial: Path) -> None:
             time.sleep(1)
 
 
-def _announce(study: Study) -> None:
+def _announce(engine: Engine, study: Study) -> None:
     """The dry run: what would start, where it would stop, what that costs, and the hours it should take."""
     plan = study.plan
     current = len(plan.decisions)
@@ -123,7 +123,7 @@ def _announce(study: Study) -> None:
     for seeds, status in statuses(study.sweep, todo).items():
         print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
     if any(trials for trials, _ in stages):
-        print_duration(study.sweep, study.prepared, stages)
+        print_duration(engine, study.sweep, study.prepared, stages)
 
 
 def _summarize(study: Study, errors: dict[Path, str], redraw: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 
@@ -30,11 +32,15 @@ def train(config: DictConfig) -> object:
         from seedgrid.trials.run import Outcome, run_trial
 
         keep_worker()
+        parent = os.getppid()
         try:
             settings = read_settings(config)
             return run_trial(settings, prepare(settings))
         except InputError as error:
             return Outcome("failed", str(error))
+        finally:
+            if os.getppid() != parent and multiprocessing.current_process().name.startswith("LokyProcess"):
+                os._exit(1)  # the sweep was killed: nobody waits for an answer, and joblib's worker would wait for work
     try:
         settings = read_settings(config)
         _train_alone(settings)

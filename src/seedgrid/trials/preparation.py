@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def prepare(settings: Settings) -> Prepared:
     digests = {"train": data.train.digest()[:16], "validation": data.validation.digest()[:16]}
     contents = identity(settings, device, precision, digests, weights_digest(model_folder))
     refuse_other_configuration(folder, contents)
-    cache = folder / ".cache"
+    cache = _make_writable(folder) / ".cache"
     train, validation, test = (
         None if examples is None else cached_tokens(examples, model_folder, settings.data.max_length, cache)
         for examples in (data.train, data.validation, data.test)
@@ -174,3 +175,17 @@ def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:
             raise InputError(
                 f"sweep={folder} holds trials of another configuration ({changes}); choose another sweep=FOLDER"
             )
+
+
+def _make_writable(folder: Path) -> Path:
+    """The sweep's folder, made if need be."""
+    reason = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            reason = "Permission denied"
+    except OSError as error:
+        reason = error.strerror
+    if reason is not None:
+        raise InputError(f"sweep={folder}: cannot be written ({reason}); name another folder")
+    return folder
