@@ -188,6 +188,14 @@ def test_a_full_grid_counts_towards_the_one_needed(grid_of):
     assert more == needed - 16 > 0
 
 
+def test_the_grid_that_a_small_and_a_large_sweep_share_counts_towards_the_one_needed(pairs_of):
+    small = pairs_of(np.random.default_rng(0).normal(0.8, 0.02, (3, 4)), "small")
+    large = pairs_of(np.random.default_rng(1).normal(0.81, 0.02, (6, 5)), "large")
+    found = compared(small, large)
+    assert found.result.paired
+    assert comparison._full_grid(found) == (3, 4)
+
+
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 

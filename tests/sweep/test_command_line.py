@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -21,6 +22,33 @@ def test_one_trial_says_what_it_reached_and_where_it_lies(command, tiny, tmp_pat
     assert "completed: best found accuracy" in output
     assert str(tmp_path / "sweep" / "init=000,order=000") in output
     assert errors == ""
+
+
+@pytest.mark.parametrize("place", ["file", "file/sweep", "/proc/sweep"])
+def test_a_folder_that_cannot_be_written_is_named(command, tiny, tmp_path, place):
+    (tmp_path / "file").touch()
+    code, output, errors = command("-m", *tiny, f"sweep={tmp_path / place}")
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"error: sweep={tmp_path / place}: cannot be written (")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["experiment=debug"], ["hydra/sweeper=start_many", "hydra.sweeper.budget=2"]])
+def test_one_trial_of_a_study_is_said_to_be_one(command, tmp_path, words):
+    code, output, errors = command(*words, "dry_run=true", "logger=none", f"sweep={tmp_path / 'sweep'}")
+    assert (code, errors) == (0, "one trial: without -m nothing is swept\n")
+    assert "init=000,order=000: missing" in output
+
+
+def test_a_reader_of_a_dry_run_may_leave(repository, tiny, tmp_path):
+    words = ["-m", *tiny, "seed.init=range(0,4000)", "dry_run=true", f"sweep={tmp_path / 'sweep'}"]
+    reading = subprocess.Popen(
+        [sys.executable, str(repository / "train.py"), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert b"4000 trials" in reading.stdout.readline()
+    reading.stdout.close()
+    errors = reading.stderr.read()
+    assert (reading.wait(), errors) == (1, b"")
 
 
 def test_a_sweep_on_workers_has_the_numbers_of_one_in_a_single_process(command, tiny, reference, numbers, tmp_path):
@@ -200,6 +228,9 @@ def test_two_commands_at_once_split_the_work(start, tiny, reference, numbers, tm
         (["trainer=gpu"], "error: trainer.accelerator=gpu: no GPU is visible here"),
         (["data.train_size=3000"], "error: data.train_size=3000: the task has only"),
         (["-m", "seed.init=interval(0,1)"], "error: seed.init=interval(0,1): this sweeper knows"),
+        (["-m", "seed.init=range(0,0)"], "error: seed.init=range(0,0): no value lies in it"),
+        (["task.name="], "error: task.name=: string should have at least 1 character"),
+        (["model.name=a/b"], "error: model.name=a/b: string should match"),
     ],
 )
 def test_a_bad_value_ends_the_command_with_one_line_before_any_work(command, tmp_path, words, expected):

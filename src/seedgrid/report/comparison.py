@@ -451,10 +451,14 @@ def _risk(level: float) -> float:
 def _full_grid(compared: Compared) -> tuple[int, int]:
     """Inits and orders of the full grid that both methods have; (0, 0) if they do not."""
     grids = [each.grid.scores for each in (compared.a, compared.b)]
-    alike = grids[0].shape == grids[1].shape and grids[0].ndim == 2
+    if any(grid.ndim != 2 for grid in grids):
+        return 0, 0
+    if compared.result.paired:
+        pairs = compared.a.trials.merge(compared.b.trials, on=SEEDS[:2])
+        shape = pairs["init"].nunique(), pairs["order"].nunique()
+        return shape if np.prod(shape) == len(pairs) else (0, 0)
     full = all(np.isfinite(grid).all() for grid in grids)
-    whole = not compared.result.paired or compared.result.shared == grids[0].size
-    return grids[0].shape if alike and full and whole else (0, 0)
+    return grids[0].shape if grids[0].shape == grids[1].shape and full else (0, 0)
 
 
 def _independent_pairs(compared: Compared) -> int:

@@ -41,6 +41,9 @@ def train(config: DictConfig) -> object:
         finally:
             if os.getppid() != parent and multiprocessing.current_process().name.startswith("LokyProcess"):
                 os._exit(1)  # the sweep was killed: nobody waits for an answer, and joblib's worker would wait for work
+    hydra = HydraConfig.get()
+    if hydra.sweeper.params or hydra.runtime.choices["hydra/sweeper"] == "start_many":
+        print("one trial: without -m nothing is swept", file=sys.stderr)
     try:
         settings = read_settings(config)
         _train_alone(settings)
