@@ -100,7 +100,9 @@ class SweepProgress:
         return self.steps_done + sum(seen.step for seen in self.open.values())
 
     def _watch(self) -> None:
-        if not self.console.is_terminal:
+        if not (
+            sys.stderr.isatty() and self.console.is_terminal
+        ):  # rich also takes FORCE_COLOR, as notebooks set, for one
             ended = False
             while not ended:
                 ended = self.ended.wait(SECONDS_BETWEEN_LOOKS)

@@ -1,0 +1,49 @@
+"""The notebooks run from top to bottom, carry their outputs, and say of the released trials what they said."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def checkout(repository, tmp_path_factory) -> Path:
+    """What a notebook needs of the project, where its sweeps are nobody else's."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("conf", "results", "notebooks"):
+        shutil.copytree(repository / name, folder / name)
+    shutil.copy(repository / "train.py", folder)
+    return folder
+
+
+def said(cell: nbformat.NotebookNode) -> list[str]:
+    """The texts that a cell put out; of a figure, only that it is one."""
+    shown = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        shown.append("figure" if "image/png" in data else output.get("text") or data.get("text/plain"))
+    return shown
+
+
+def test_there_are_three():
+    assert [path.stem for path in NOTEBOOKS] == ["1_run_a_small_sweep", "2_method_or_luck", "3_plan_and_stop_early"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_and_its_outputs_are_those_that_it_carries(checkout, path):
+    ran = checkout / "notebooks" / path.name
+    done = subprocess.run([sys.executable, "notebooks/run.py", ran], cwd=checkout, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    carried, notebook = (nbformat.read(each, as_version=4) for each in (path, ran))
+    cells = [(old, new) for old, new in zip(carried.cells, notebook.cells, strict=True) if new.cell_type == "code"]
+    for old, new in cells:
+        if "released" in new.metadata.get("tags", []):  # not trained here, so the same on every machine
+            assert said(old) == said(new)
+        assert bool(old.outputs) == bool(new.outputs)
+    assert [old.execution_count for old, _ in cells] == list(range(1, 1 + len(cells)))  # in one go, in order
+    assert any(said(old) for old, _ in cells)
