@@ -18,7 +18,6 @@ is the one that the others are compared with. For each sweep:
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ import pandas as pd
 
 from seedgrid.analysis.comparison import compare
 from seedgrid.analysis.expected import expected_max
-from seedgrid.errors import InputError
+from seedgrid.errors import plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.trials.tidy import read_trials
 
@@ -64,13 +63,11 @@ def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@plain_exit()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sweeps", nargs="+", type=Path, help="folders or exported files; the first is the reference")
-    try:
-        studies = [finished_trials(read_trials(place)) for place in parser.parse_args().sweeps]
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    studies = [finished_trials(read_trials(place)) for place in parser.parse_args().sweeps]
     print(table_of(studies).to_string(index=False))
 
 

@@ -134,6 +134,7 @@ def test_the_index_shows_the_numbers_of_the_records(serve, sweeps):
 
 
 def test_the_index_is_made_anew_each_time(serve, write_sweep, tmp_path):
+    (tmp_path / "runs").mkdir()
     url = serve(tmp_path / "runs")
     assert "make sweep" in get(f"{url}/") and "train.py -m experiment=debug" in get(f"{url}/")
     folder = write_sweep(tmp_path / "runs" / "mine", 1, 3, status={(0, 1): "running", (0, 2): "running"})
@@ -368,6 +369,7 @@ def test_pages_are_read_only_and_by_this_machine_alone(serve, sweeps):
     [
         (["port=-1"], "port=-1: input should be greater than or equal to 0"),
         (["port=70000"], "port=70000: input should be less than or equal to 65535"),
+        (["runs=nowhere"], "runs=nowhere: no such folder; start a sweep .make sweep., or name another folder"),
         (["runs=''"], "runs=: string should have at least 1 character"),
         (["level=95"], "level=95: input should be less than 1"),
         (["level=0.5", "power=0.5"], "power=0.5: give more than 1 - level"),
@@ -381,7 +383,7 @@ def test_bad_input_is_one_line(entry, words, said):
 def test_a_port_in_use_is_one_line_with_the_remedy(run_script, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run_script("view.py", f"port={port}", cwd=tmp_path)
+        done = run_script("view.py", "runs=.", f"port={port}", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"error: port={port}: in use; give another one, or port=0 for any that is free\n"
 

@@ -116,6 +116,33 @@ def test_a_budget_is_spent_as_is_best_by_an_earlier_sweep_of_full_trainings(plan
     assert plan.expected.best_of == pytest.approx(expected_max(ends)[:4])
 
 
+def test_a_plan_that_stops_before_the_first_evaluation_is_refused_rather_than_made_dearer(planned, tmp_path):
+    ends = np.linspace(0.6, 0.9, 16)
+    early = earlier_sweep(tmp_path / "early", np.tile(ends[:, None], 36))  # their first evaluation says it all
+    with pytest.raises(InputError) as refused:
+        planned(budget=1.25, plan_from=early)
+    assert "after 2.8 % of training, and the first evaluation is at step 2 of 18; raise evaluation.per_epoch" in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize("budget", [2, 3, 4, 5])
+@pytest.mark.parametrize("schedule", ["even", "uneven", "dodge2020"])
+def test_a_budget_is_not_overspent_on_any_schedule(tiny, settings_of, tmp_path, budget, schedule):
+    words = {
+        "even": [],
+        "uneven": ["evaluation.per_epoch=1.7"],
+        "dodge2020": ["evaluation=dodge2020", "recipe.epochs=9"],
+    }
+    settings = settings_of([*tiny, *words[schedule], f"sweep={tmp_path / 'sweep'}"])
+    options = read_options(NOTHING | {"budget": budget})
+    made = make_plan(options, PlannedSweep(settings, (), GRID), prepare(settings))
+    (rung,) = made.rungs
+    spent = len(made.trials) * rung.step + rung.keep * (made.steps - rung.step)
+    assert spent <= budget * made.steps + len(made.trials) / 2
+    assert rung.keep >= 1
+
+
 def test_an_earlier_sweep_must_be_of_full_trainings_with_the_same_score(planned, tmp_path):
     curves = np.linspace(0.5, 0.9, 12).reshape(4, 3)
     other = earlier_sweep(tmp_path / "other", curves, metric="mcc")

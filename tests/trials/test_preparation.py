@@ -23,6 +23,20 @@ def test_what_was_prepared_is_read_back_as_it_was(tiny, settings_of, tmp_path):
     assert prepared.diverged_at == 0.5
 
 
+def test_validation_examples_of_one_class_are_refused(tiny, settings_of, tmp_path):
+    for name, labels in (("train", "abab"), ("validation", "bbb")):
+        rows = [{"text": f"sentence {k}", "label": label} for k, label in enumerate(labels)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    files = [f"task.source.{name}={tmp_path / name}.jsonl" for name in ("train", "validation")]
+    words = [word for word in tiny if not word.startswith("task.source")]
+    sweep = f"sweep={tmp_path / 'sweep'}"
+    with pytest.raises(InputError, match=r"^task=\w+: all validation examples \(3\) are of the class b; give some of"):
+        prepare(settings_of([*words, "task=csv", *files, sweep]))
+    with pytest.raises(InputError, match=r"^data\.train_size=1: all train examples \(1\) .*; give more, or null for"):
+        prepare(settings_of([*tiny, "data.train_size=1", sweep]))
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_longer_examples_than_the_model_has_positions_are_refused(tiny, settings_of, own_model, tmp_path):
     words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
     with pytest.raises(InputError, match=r"data\.max_length=200: the model has only 128 positions"):

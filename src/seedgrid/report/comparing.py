@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -14,7 +13,7 @@ from omegaconf import DictConfig
 from pydantic import Field
 from rich.console import Console
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.comparison import build_sections, cautions, compare_trials
 from seedgrid.report.page import cell, check_output, write_report
@@ -53,28 +52,26 @@ class CompareSettings(SettingsGroup):
     output: Annotated[str, Field(min_length=1)] | None
 
 
+@plain_exit()
 def compare(config: DictConfig) -> None:
     """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
-    try:
-        settings = read_config(config, CompareSettings)
-        check_power(settings.power, settings.level)
-        read_at = time.time()
-        a, b = read_pair(Path(settings.a), Path(settings.b))
-        with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
-            page, sections, notes = make_comparison(
-                a,
-                b,
-                Path(settings.output or _beside(a.sweep, b.sweep)),
-                read_at=read_at,
-                paired=settings.paired,
-                level=settings.level,
-                power=settings.power,
-                max_budget=settings.max_budget,
-                draws=settings.draws,
-                random_seed=settings.random_seed,
-            )
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    settings = read_config(config, CompareSettings)
+    check_power(settings.power, settings.level)
+    read_at = time.time()
+    a, b = read_pair(Path(settings.a), Path(settings.b))
+    with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
+        page, sections, notes = make_comparison(
+            a,
+            b,
+            Path(settings.output or _beside(a.sweep, b.sweep)),
+            read_at=read_at,
+            paired=settings.paired,
+            level=settings.level,
+            power=settings.power,
+            max_budget=settings.max_budget,
+            draws=settings.draws,
+            random_seed=settings.random_seed,
+        )
     print(in_terminal(sections, notes))
     print(f"\n  page   {page}")
 

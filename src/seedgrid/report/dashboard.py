@@ -10,7 +10,7 @@ from types import ModuleType
 
 from omegaconf import DictConfig
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.store import find_sweeps, read_sweep
@@ -31,37 +31,32 @@ class DashboardSettings(SettingsGroup):
     logger: LoggerSettings
 
 
+@plain_exit()
 def dashboard(config: DictConfig) -> None:
     """Lay out a workspace and a report for each sweep, or print them; exits with code 1 where that is not possible."""
+    settings = read_config(config, DashboardSettings)
+    if settings.logger.kind != "wandb":
+        raise InputError(f"logger={settings.logger.kind}: a dashboard shows runs in W&B; leave logger=wandb")
+    wandb_dashboard = _library()
+    if not settings.dry_run:
+        _check_account()
+    studies = [_read(folder) for folder in find_sweeps(settings.sweep)]
+    for line in filter(None, (_unsent(study.sweep.folder) for study in studies)):
+        print(line, file=sys.stderr)
+    if settings.dry_run:
+        place = wandb_dashboard.assumed_place(settings.logger)
+        print(json.dumps([wandb_dashboard.preview(study, place) for study in studies], indent=2), flush=True)
+        return
     try:
-        settings = read_config(config, DashboardSettings)
-        if settings.logger.kind != "wandb":
-            raise InputError(f"logger={settings.logger.kind}: a dashboard shows runs in W&B; leave logger=wandb")
-        wandb_dashboard = _library()
-        if not settings.dry_run:
-            _check_account()
-        studies = [_read(folder) for folder in find_sweeps(settings.sweep)]
-        for line in filter(None, (_unsent(study.sweep.folder) for study in studies)):
-            print(line, file=sys.stderr)
-        if settings.dry_run:
-            place = wandb_dashboard.assumed_place(settings.logger)
-            print(json.dumps([wandb_dashboard.preview(study, place) for study in studies], indent=2), flush=True)
-            return
-        try:
-            place = wandb_dashboard.find_place(settings.logger)
-            for study in studies:
-                workspace, report = wandb_dashboard.save(study, place)
-                print(f"{study.name}\n  workspace    {workspace}\n  report       {report}")
-        except InputError:
-            raise
-        except Exception as error:  # of the server, the network or the library: each has its own kinds
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(f"W&B: {reason}") from None
-    except BrokenPipeError:  # a reader who has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        place = wandb_dashboard.find_place(settings.logger)
+        for study in studies:
+            workspace, report = wandb_dashboard.save(study, place)
+            print(f"{study.name}\n  workspace    {workspace}\n  report       {report}")
+    except InputError:
+        raise
+    except Exception as error:  # of the server, the network or the library: each has its own kinds
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"W&B: {reason}") from None
 
 
 def _library() -> ModuleType:

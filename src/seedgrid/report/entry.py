@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, plain_exit
 from seedgrid.report.all_sections import build_sections, count_parts
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.page import check_output, write_report
@@ -59,36 +58,34 @@ class ReportSettings(SettingsGroup):
     logger: LoggerSettings
 
 
+@plain_exit()
 def report(config: DictConfig) -> None:
     """Read the trials, compute every section, write the page; exits with code 1 where that is not possible."""
-    try:
-        settings = read_config(config, ReportSettings)
-        read_at = time.time()
-        sweeps = _read(settings)
-        output = _output(settings, sweeps)
-        if settings.export is not None:
-            check_export(sweeps, Path(settings.export))
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("", total=None)
-            page, sections, notes = make_report(
-                sweeps,
-                output,
-                read_at=read_at,
-                level=settings.level,
-                splits=settings.splits,
-                random_seed=settings.random_seed,
-                advance=lambda what, parts: progress.update(bar, advance=1, total=parts, description=what),
-            )
-        if settings.export is not None:
-            export_parquet(sweeps, Path(settings.export))
-        if settings.logger.kind == "wandb":
-            from seedgrid.report.wandb_report import log_report
+    settings = read_config(config, ReportSettings)
+    read_at = time.time()
+    sweeps = _read(settings)
+    output = _output(settings, sweeps)
+    if settings.export is not None:
+        check_export(sweeps, Path(settings.export))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=None)
+        page, sections, notes = make_report(
+            sweeps,
+            output,
+            read_at=read_at,
+            level=settings.level,
+            splits=settings.splits,
+            random_seed=settings.random_seed,
+            advance=lambda what, parts: progress.update(bar, advance=1, total=parts, description=what),
+        )
+    if settings.export is not None:
+        export_parquet(sweeps, Path(settings.export))
+    if settings.logger.kind == "wandb":
+        from seedgrid.report.wandb_report import log_report
 
-            log_report(sections, sweeps, settings.logger)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        log_report(sections, sweeps, settings.logger)
     for note in notes:
         print(note)
     figures = sum(section.figure is not None for section in sections)

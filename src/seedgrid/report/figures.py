@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from seedgrid.report.wording import count
 from seedgrid.trials.store import FINISHED
 
 # Okabe and Ito's palette, distinct for colour-blind readers; each colour has one meaning in all figures.
@@ -29,25 +30,25 @@ _UNFINISHED = {"stopped": "s", "running": ">", "failed": "v"}
 _MOST_MARKS = 2_000
 
 
-def panels(count: int, width: float, height: float, per_row: int = 4) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, at most ``per_row`` beside each other and none wider than the page allows.
+def panels(number: int, width: float, height: float, per_row: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure of ``number`` panels, at most ``per_row`` beside each other and none wider than the page allows.
 
     Args:
-        count: of panels.
+        number: of panels.
         width, height: of one panel, in inches.
         per_row: of panels, at most.
     """
-    rows = math.ceil(count / per_row)
-    columns = math.ceil(count / rows)
+    rows = math.ceil(number / per_row)
+    columns = math.ceil(number / rows)
     figure = Figure(figsize=(min(width * columns, PAGE_WIDTH), height * rows), layout="constrained")
     every = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for unused in every[count:]:
+    for unused in every[number:]:
         unused.remove()
-    for axes in every[:count]:
+    for axes in every[:number]:
         axes.tick_params(labelsize=8)
         axes.xaxis.label.set_size(9)
         axes.yaxis.label.set_size(9)
-    return figure, every[:count]
+    return figure, every[:number]
 
 
 def set_title(axes: Axes, name: str, trials: int | None = None, more: str = "") -> None:
@@ -98,7 +99,7 @@ def heat_map(trials: pd.DataFrame, metric: str, title: str) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     draw_heat_map(axes, trials, metric, size)
-    axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
+    axes.set_title(f"{title}\n{count(len(trials))}", fontsize=10)
     shared_legend(figure)
     return figure
 
@@ -170,7 +171,7 @@ def ranked_trials(trials: pd.DataFrame, metric: str, title: str) -> Figure:
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     draw_ranked_trials(axes, trials, metric)
-    axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
+    axes.set_title(f"{title}\n{count(len(trials))}", fontsize=10)
     axes.legend(frameon=False)
     return figure
 
@@ -242,7 +243,7 @@ def validation_curves(
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
     draw_validation_curves(axes, trials, evaluations, metric, diverged_at)
-    axes.set_title(f"{title}\n{len(trials)} trials", fontsize=10)
+    axes.set_title(f"{title}\n{count(len(trials))}", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     return figure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,7 +14,7 @@ from pydantic import Field
 from rich.console import Console
 
 from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import Count, SettingsGroup, read_config
@@ -49,22 +48,20 @@ class PlanSettings(SettingsGroup):
     evaluations: Count
 
 
+@plain_exit()
 def plan(config: DictConfig) -> None:
     """Print the best plan for a budget, and those around it; exits with code 1 where there is none."""
-    try:
-        settings = read_config(config, PlanSettings)
-        if settings.sweep is None:
-            budgets = budgets_around(settings.budget)
-            plans = [rule_of_thumb(budget, settings.evaluations) for budget in budgets]
-            print(describe_rule(plans[budgets.index(settings.budget)], plans))
-            return
-        study = finished_trials(read_trials(settings.sweep))
-        budgets = budgets_around(settings.budget, _most(study, settings.budget, settings.max_start))
-        with Console(stderr=True).status(f"valuing the plans of {len(budgets)} budgets on {len(study.scores)} trials"):
-            plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
-        print(describe_plan(plans[budgets.index(settings.budget)], plans, study, settings.max_start, settings.splits))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    settings = read_config(config, PlanSettings)
+    if settings.sweep is None:
+        budgets = budgets_around(settings.budget)
+        plans = [rule_of_thumb(budget, settings.evaluations) for budget in budgets]
+        print(describe_rule(plans[budgets.index(settings.budget)], plans))
+        return
+    study = finished_trials(read_trials(settings.sweep))
+    budgets = budgets_around(settings.budget, _most(study, settings.budget, settings.max_start))
+    with Console(stderr=True).status(f"valuing the plans of {len(budgets)} budgets on {len(study.scores)} trials"):
+        plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
+    print(describe_plan(plans[budgets.index(settings.budget)], plans, study, settings.max_start, settings.splits))
 
 
 def budgets_around(budget: float, most: float = float("inf")) -> list[float]:
@@ -112,7 +109,9 @@ def describe_plan(best: Plan, plans: Sequence[Plan], study: FinishedTrials, max_
     metric = study.sweep.metric
     trials = len(study.scores)
     seconds = seconds_a_trial(study)
-    header = f"{study.sweep.folder}: {trials} finished trials of {best.evaluations} evaluations, {metric}"
+    header = (
+        f"{study.sweep.folder}: {count(trials, 'finished trial')} of {count(best.evaluations, 'evaluation')}, {metric}"
+    )
     if study.unfinished:
         header += f"; {study.unfinished} more are not finished and do not count"
     budget = f"A budget of {_amount(best.budget)}"

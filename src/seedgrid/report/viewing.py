@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from omegaconf import DictConfig
 from pydantic import Field
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, plain_exit
 from seedgrid.report.comparing import check_power
 from seedgrid.report.server import ViewServer
 from seedgrid.settings import SettingsGroup, read_config
@@ -38,13 +37,11 @@ class ViewSettings(SettingsGroup):
     random_seed: Annotated[int, Field(ge=0)]
 
 
+@plain_exit()
 def view(config: DictConfig) -> None:
     """Serve until Ctrl-C, which ends it with code 0; exits with code 1 where that is not possible."""
-    try:
-        settings = read_config(config, ViewSettings)
-        server = open_server(settings)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    settings = read_config(config, ViewSettings)
+    server = open_server(settings)
     with server:
         print(f"{server.url}   all sweeps in {settings.runs}, for this machine only; Ctrl-C ends it", flush=True)
         try:
@@ -57,9 +54,11 @@ def open_server(settings: ViewSettings) -> ViewServer:
     """The server, bound to its port.
 
     Raises:
-        InputError: a setting does not do, or the port is not to be had.
+        InputError: a setting does not do, there is no such folder, or the port is not to be had.
     """
     check_power(settings.power, settings.level)
+    if not Path(settings.runs).is_dir():
+        raise InputError(f"runs={settings.runs}: no such folder; start a sweep (make sweep), or name another folder")
     both = {"level": settings.level, "random_seed": settings.random_seed}
     of_comparisons = {key: getattr(settings, key) for key in ("power", "max_budget", "draws")}
     try:

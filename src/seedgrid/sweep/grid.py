@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seedgrid.errors import InputError
-from seedgrid.report.wording import hours
+from seedgrid.errors import InputError, plain_exit
+from seedgrid.report.wording import count, hours
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, job_of, launch
@@ -32,14 +31,8 @@ def run_command(work: Callable[[], bool]) -> None:
     Args:
         work: returns whether anything failed.
     """
-    try:
+    with plain_exit():
         failed = work()
-        sys.stdout.flush()
-    except BrokenPipeError:  # such as a dry run's reader that has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except InputError as error:
-        sys.exit(f"error: {error}")
     if interrupt.requested():
         print("stopped; the same command goes on where it stopped")
         sys.exit(130)  # what a shell says of a command that Ctrl-C ended
@@ -104,7 +97,7 @@ def _announce(
     """The dry run: what would run, what is done, and the hours it should take."""
     for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
         folder = Path(sweep.settings.sweep)
-        print(f"{folder}: {len(sweep.seeds)} trials, {len(sweep.seeds) - len(left)} done, {len(left)} to run")
+        print(f"{folder}: {count(len(sweep.seeds))}, {len(sweep.seeds) - len(left)} done, {len(left)} to run")
         print(f"  each {ready.steps} steps on {ready.device}, {ready.precision}; fingerprint {ready.fingerprint}")
         for seeds, status in left.items():
             print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))

@@ -11,6 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from seedgrid.errors import InputError
+from seedgrid.report.wording import count
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, quoted
 from seedgrid.trials import interrupt
@@ -76,7 +77,7 @@ def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
             if attempt == RELAUNCHES:
                 reason = f"workers died {1 + RELAUNCHES} times, last with {type(error).__name__}: {error}"
                 return {job.trial: " ".join(reason.split()) for job in jobs}
-            print(f"\na worker died ({type(error).__name__}); {len(jobs)} trials are launched again", file=sys.stderr)
+            print(f"\na worker died ({type(error).__name__}); launching {count(len(jobs))} again", file=sys.stderr)
             continue
         for job, result in zip(jobs, returned, strict=True):
             try:

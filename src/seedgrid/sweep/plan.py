@@ -16,6 +16,7 @@ from seedgrid.analysis.stopping import best_plan, rule_of_thumb
 from seedgrid.errors import InputError
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.wording import percent
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Count, Positive, SettingsGroup, checked, steps_per_epoch
 from seedgrid.sweep.draws import draw_order
@@ -272,8 +273,8 @@ def _spend(
 ) -> tuple[int, Fraction, int]:
     """How a budget is best spent: trials to start, the fraction after which to stop them, trials to keep.
 
-    The fraction is that of one of ``steps``, at which trials are evaluated; of another schedule than the earlier
-    sweep's, the last that spends no more than its plan.
+    The fraction is that of one of ``steps``, at which trials are evaluated: the last that spends no more than the plan,
+    up to the rounding of evaluations to whole steps.
     """
     key = f"{KEY}.budget={options.budget:g}"
     try:
@@ -294,8 +295,15 @@ def _spend(
             f"{key}: by {source} it starts {plan.start} trials, and there are {pairs} pairs of seeds; lower it, or give"
             " more seeds"
         )
-    number = plan.stop_at * len(steps) // plan.evaluations
-    return plan.start, Fraction(steps[max(1, number) - 1], steps[-1]), plan.keep
+    share = Fraction(plan.stop_at, plan.evaluations)
+    # An evaluation is at the step nearest to where it belongs.
+    paid = [step for step in steps if step <= share * steps[-1] + Fraction(1, 2)]
+    if not paid:
+        raise InputError(
+            f"{key}: by {source} trials stop after {percent(float(share))} of training, and the first evaluation is at"
+            f" step {steps[0]} of {steps[-1]}; raise evaluation.per_epoch"
+        )
+    return plan.start, Fraction(paid[-1], steps[-1]), plan.keep
 
 
 def _refuse_other_plan(folder: Path, before: StartMany, asked: dict[str, Any], prepared: Prepared) -> None:

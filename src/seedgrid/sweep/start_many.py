@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import Timeout
 
+from seedgrid.report.wording import count
 from seedgrid.sweep.expand import plan_sweeps
 from seedgrid.sweep.grid import print_duration, run_command, statuses
 from seedgrid.sweep.launch import RELAUNCHES, Engine, launch
@@ -117,7 +118,7 @@ def _announce(engine: Engine, study: Study) -> None:
             done = len(plan.entrants(stage)) - len(study.jobs(stage, {}))
         stages.append((entrants - done, share))
         kept = f", {plan.rungs[stage].keep} kept" if stage < study.last_stage else ""
-        print(f"  {_label(study, stage)}{entrants} trials, {done} done{kept}")
+        print(f"  {_label(study, stage)}{count(entrants)}, {done} done{kept}")
     print(f"  cost         {cost:.2f} full trainings; all {every} in full: {every}")
     todo = [seeds_of(job.trial.name) for job in study.jobs(current, {})]
     for seeds, status in statuses(study.sweep, todo).items():
@@ -134,11 +135,11 @@ def _summarize(study: Study, errors: dict[Path, str], redraw: bool) -> bool:
         lowest = f" ({decision.scores[decision.kept[-1]]:.4f} and above)" if decision.kept else ""
         hows = list(decision.ended.values())
         ended = "".join(f", {hows.count(how)} {how}" for how in ("nonfinite", "failed") if how in hows)
-        notes.append(f"{_label(study, stage)}{len(decision.scores)} trials, {len(decision.kept)} kept{lowest}{ended}")
+        notes.append(f"{_label(study, stage)}{count(len(decision.scores))}, {len(decision.kept)} kept{lowest}{ended}")
     stage = len(plan.decisions)
     left = len(study.jobs(stage, {}))
     if left:
-        notes.append(f"not done     {left} of {len(plan.entrants(stage))} trials on their way {_where(study, stage)}")
+        notes.append(f"not done     {left} of {count(len(plan.entrants(stage)))} on their way {_where(study, stage)}")
     if plan.outcome is not None:
         outcome, every = plan.outcome, len(plan.entrants(0))
         earlier = f", {outcome.found:.2f} of it by earlier commands" if outcome.found else ""
@@ -165,7 +166,7 @@ def _drawn(study: Study) -> str:
     asked = study.plan.asked
     how = "" if asked["draw"] == "full" else f" ({asked['draw']}, draw seed {asked['draw_seed']})"
     besides = f", then the {asked['extend']} most promising others" if asked["extend"] else ""
-    return f"{len(study.plan.trials)} of {len(study.sweep.seeds)} pairs of seeds{how}{besides}"
+    return f"{len(study.plan.trials)} of {count(len(study.sweep.seeds), 'pair')} of seeds{how}{besides}"
 
 
 def _label(study: Study, stage: int) -> str:

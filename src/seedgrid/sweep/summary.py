@@ -12,7 +12,7 @@ import pandas as pd
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 from seedgrid.report import figures
-from seedgrid.report.wording import hours
+from seedgrid.report.wording import count, hours
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.trials import best_model
@@ -51,7 +51,7 @@ def summarize(
     parts = [f"{counts[status]} {status}" for status in counts.index]
     if missing:
         parts.append(f"{missing} not started")
-    print(f"\n{folder}: {len(sweep.trials) + missing} trials, {', '.join(parts) or 'none yet'}")
+    print(f"\n{folder}: {count(len(sweep.trials) + missing)}, {', '.join(parts) or 'none yet'}")
     scored = finished["best_found"].notna().any()
     if scored:
         _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)

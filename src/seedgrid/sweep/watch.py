@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from seedgrid.errors import InputError
+from seedgrid.errors import plain_exit
 from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import SettingsGroup, read_config
 from seedgrid.sweep.status import RunningTrial, SweepStatus, SweepWatch
@@ -38,6 +38,7 @@ class StatusSettings(SettingsGroup):
     once: bool
 
 
+@plain_exit()
 def watch(config: DictConfig) -> None:
     """Show what sweeps are doing; in a terminal until nothing runs any more.
 
@@ -56,8 +57,6 @@ def watch(config: DictConfig) -> None:
             console.print(_page(sweeps))
         else:
             sweeps = _follow(watches, said, settings.every, console)
-    except InputError as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         return
     if any(sweep.damaged for sweep in sweeps):

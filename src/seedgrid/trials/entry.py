@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, plain_exit
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.preparation import prepare
@@ -44,11 +44,8 @@ def train(config: DictConfig) -> object:
     hydra = HydraConfig.get()
     if hydra.sweeper.params or hydra.runtime.choices["hydra/sweeper"] == "start_many":
         print("one trial: without -m nothing is swept", file=sys.stderr)
-    try:
-        settings = read_settings(config)
-        _train_alone(settings)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    with plain_exit():
+        _train_alone(read_settings(config))
     return None
 
 

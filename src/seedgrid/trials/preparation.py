@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedgrid.data.sources import load
+import numpy as np
+
+from seedgrid.data.sources import TaskData, load
 from seedgrid.data.tokens import cached_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
@@ -64,6 +66,7 @@ def prepare(settings: Settings) -> Prepared:
     model_folder = locate(settings.model)
     check_fit(settings, model_folder)
     data = load(settings.task, settings.data)
+    _check_classes(settings, data)
     # Labels that were taken from the data are the same configuration as labels that were given.
     task = settings.task.model_copy(update={"labels": list(data.labels)})
     settings = settings.model_copy(update={"task": task})
@@ -158,6 +161,18 @@ def check_fit(settings: Settings, model_folder: Path) -> None:
             f"model.packing=true: {architecture} is padded all the same; packed are {', '.join(sorted(PACKABLE))}",
             file=sys.stderr,
         )
+
+
+def _check_classes(settings: Settings, data: TaskData) -> None:
+    """Raise InputError where no score can tell trials apart, or nothing is to be learnt."""
+    for name, examples in (("train", data.train), ("validation", data.validation)):
+        classes, size = np.unique(examples.label), getattr(settings.data, f"{name}_size")
+        if len(classes) == 1:
+            key = f"task={settings.task.name}" if size is None else f"data.{name}_size={size}"
+            remedy = "give some of another" if size is None else "give more, or null for all"
+            raise InputError(
+                f"{key}: all {name} examples ({len(examples)}) are of the class {data.labels[classes[0]]}; {remedy}"
+            )
 
 
 def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:
