@@ -9,10 +9,10 @@ is the one that the others are compared with. For each sweep:
 
 - cost: training steps of a trial, over those of the cheapest sweep's.
 - mean, std, lowest, best: of the best found scores, and how many trials diverged.
-- at equal cost: the expected best of as many trials as the largest sum that all sweeps have spent pays for (unbiased,
-  Tang et al. 2020; between two numbers of trials it is interpolated).
-- difference: its mean less the first's, paired by seeds where they share them, with a 95 % interval and p
-  (``seedgrid.analysis.comparison``).
+- at equal cost: the expected best of as many trials as the cost of one trial of the dearest sweep pays for, and of two
+  (unbiased, Tang et al. 2020; between two numbers of trials it is interpolated).
+- difference: its mean less the first's, paired by seeds where they share them, with a 95 % interval
+  (``seedgrid.analysis.comparison``) and p, corrected for the number of sweeps that are compared (Holm 1979).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from seedgrid.analysis.comparison import compare
 from seedgrid.analysis.expected import expected_max
 from seedgrid.errors import plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.wording import p_value
 from seedgrid.trials.tidy import read_trials
 
 
@@ -39,11 +41,18 @@ def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
     """A row per sweep."""
     steps = [steps_of(study) for study in studies]
     costs = [own / min(steps) for own in steps]
-    budget = min(len(study.scores) * cost for study, cost in zip(studies, costs, strict=True))
+    differences = [compare(study.grid, studies[0].grid, max_budget=0).difference for study in studies[1:]]
+    corrected = (
+        [np.nan, *multipletests([found.p for found in differences], method="holm")[1]] if differences else [np.nan]
+    )
     rows = []
-    for study, cost in zip(studies, costs, strict=True):
+    for study, cost, found, p in zip(studies, costs, [None, *differences], corrected, strict=True):
         scores = study.scores
-        best_of = expected_max(scores)
+        numbers, best_of = np.arange(1, 1 + len(scores)), expected_max(scores)
+        at_cost = {
+            f"at a cost of {budget:.1f}": f"{np.interp(budget / cost, numbers, best_of, right=np.nan):.3f}"
+            for budget in (max(costs), 2 * max(costs))
+        }
         row = {
             "sweep": study.name,
             "trials": len(scores),
@@ -53,12 +62,10 @@ def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
             "lowest": f"{scores.min():.3f}",
             "best": f"{scores.max():.3f}",
             "diverged": f"{int(study.trials['diverged'].sum())}",
-            f"at a cost of {budget:.1f}": f"{np.interp(budget / cost, np.arange(1, len(scores) + 1), best_of):.3f}",
-            "difference": "",
+            **at_cost,
+            "difference": f"{found.value:+.3f} ({found.lower:+.3f} to {found.upper:+.3f})" if found else "",
+            "p": p_value(p).removeprefix("p ").removeprefix("= ") if found else "",
         }
-        if study is not studies[0]:
-            found = compare(study.grid, studies[0].grid, max_budget=0).difference
-            row["difference"] = f"{found.value:+.3f} ({found.lower:+.3f} to {found.upper:+.3f}), p = {found.p:.2g}"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -16,7 +16,7 @@ import pytest
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
-from seedgrid.sweep.status import OF_LATE, SweepWatch
+from seedgrid.sweep.status import OF_LATE, SweepWatch, write_grid
 from seedgrid.sweep.watch import watch
 from seedgrid.trials.rungs import FILE, Decision, Outcome, Rung, StartMany
 from seedgrid.trials.store import trial_lock
@@ -200,6 +200,30 @@ def test_a_plan_that_is_done_says_nothing_of_what_runs_there_now(write_sweep, tm
     assert (seen.planned, seen.running[0].goal, seen.counts) == (False, 30, {"completed": 2, "running": 1})
 
 
+def test_of_a_grid_the_trials_that_the_latest_command_asked_for_are_known(write_sweep, tmp_path, run):
+    folder = write_sweep(tmp_path / "sweep", 1, 2)
+    set_back(folder / NAMES[1], 1, 40.0)
+    run(folder / NAMES[1])
+    (folder / ".cache").mkdir(exist_ok=True)
+    write_grid(folder, 30, NAMES)
+    seen = SweepWatch(folder).look()
+    assert (seen.counts, seen.planned) == ({"completed": 1, "running": 1, "not started": 2}, True)
+    assert seen.running[0].goal == 30
+    assert seen.seconds_left == pytest.approx(80 + 120 + 120, abs=20)  # one worker, 4 seconds a step
+    write_grid(folder, 30, NAMES[:2])
+    assert SweepWatch(folder).look().counts == {"completed": 1, "running": 1}
+    plan(folder)  # of four trials, and not done: what the folder's next command goes on with
+    assert SweepWatch(folder).look().counts == {"completed": 1, "running": 1, "not started": 2}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"steps": "many", "trials": []}'])
+def test_where_what_was_asked_for_is_damaged_nothing_is_said_of_it(write_sweep, tmp_path, content):
+    folder = write_sweep(tmp_path / "sweep", 1, 2)
+    (folder / ".cache").mkdir(exist_ok=True)
+    (folder / ".cache" / "grid.json").write_text(content)
+    assert SweepWatch(folder).look().counts == {"completed": 2}
+
+
 # ----------------------------------------------------------------------------------------------------------- status.py
 
 
@@ -352,13 +376,13 @@ def test_a_trial_that_trains_is_seen_and_one_that_was_killed_is_interrupted(star
                 seen = watched.look()
             except InputError:
                 continue  # no trial yet
-        assert (seen.counts, seen.workers) == ({"running": 1}, 1)
+        assert (seen.counts, seen.workers, seen.planned) == ({"running": 1, "not started": 1}, 1, True)
         [trial] = seen.running
         assert (trial.name, trial.goal) == (NAMES[0], 3000)
-        assert 0 < trial.step < 3000 and trial.seconds_left > 0
+        assert 0 < trial.step < 3000 and 0 < trial.seconds_left < seen.seconds_left
         assert seen.best == (trial.best, Seeds())
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     seen = SweepWatch(folder).look()
-    assert (seen.counts, seen.workers) == ({"interrupted": 1}, 0)
+    assert (seen.counts, seen.workers) == ({"interrupted": 1, "not started": 1}, 0)

@@ -12,6 +12,7 @@ from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, job_of, launch
 from seedgrid.sweep.progress import SweepProgress
+from seedgrid.sweep.status import write_grid
 from seedgrid.sweep.summary import compare_sweeps, seconds_a_trial, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.devices import workers
@@ -52,6 +53,8 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
         jobs += [job_of(sweep, ready, seeds) for seeds in left]
         goals |= {Path(sweep.settings.sweep) / trial_name(seeds): ready.steps for seeds in sweep.seeds}
+    for sweep, ready in zip(sweeps, prepared, strict=True):
+        write_grid(Path(sweep.settings.sweep), ready.steps, [trial_name(seeds) for seeds in sweep.seeds])
     interrupt.listen(parent=True)
     errors = {}
     if jobs:

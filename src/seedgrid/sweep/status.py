@@ -1,7 +1,8 @@
-"""What a sweep is doing: read from its records, and from the locks that running trials hold; nothing is written."""
+"""What a sweep is doing: read from its records, the locks of running trials, and what its latest command asked for."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -14,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
+from seedgrid.files import write_json
 from seedgrid.seeds import Seeds
 from seedgrid.trials.rungs import StartMany, read_start_many
 from seedgrid.trials.store import FINISHED, is_running, read_seeds, read_trial, trial_folders
 
+_GRID = ".cache/grid.json"  # trials of the latest command that ran a grid
 OF_LATE = 10  # ended trials whose pace is taken for that of the next ones
 
 
@@ -47,7 +50,7 @@ class SweepStatus:
     Attributes:
         folder: the sweep's.
         counts: trials by status. Besides those of a record: ``interrupted``, recorded as running by a process that is
-            gone; ``starting``, without a record yet; ``damaged``; ``not started``, known from a plan only.
+            gone; ``starting``, without a record yet; ``damaged``; ``not started``, though asked for.
         metric: name of the score; empty without a readable record.
         best: best score so far, running trials included, and the seeds that have it (the smaller ones of equals).
         mean: of the best found scores of finished trials; None also where trials were stopped for their scores.
@@ -55,7 +58,7 @@ class SweepStatus:
         workers: processes that run a trial.
         trials_per_hour: full trainings at the pace of the latest trials and with these workers; None: not known.
         seconds_left: until the end; None if nothing runs or no pace is known.
-        planned: whether that is the end of a plan, or only of the trials that run now.
+        planned: whether that is the end of all that was asked for, or only of the trials that run now.
         damaged: a line for each record that cannot be read.
     """
 
@@ -70,6 +73,17 @@ class SweepStatus:
     seconds_left: float | None
     planned: bool
     damaged: tuple[str, ...]
+
+
+def write_grid(folder: Path, steps: int, trials: Sequence[str]) -> None:
+    """Leave in a sweep's folder what a command is about to run there.
+
+    Args:
+        folder: the sweep's, with its ``.cache``.
+        steps: of a trial.
+        trials: names of all trials that the command asks for, done or not.
+    """
+    write_json(folder / _GRID, {"steps": steps, "trials": trials})
 
 
 class SweepWatch:
@@ -95,10 +109,10 @@ class SweepWatch:
         except InputError as error:
             plan = None
             damaged["plan"] = str(error)
+        if plan is None or plan.outcome is not None:  # where all of it is done, whatever runs now is not of it
+            plan = self._grid()
         if not (records or damaged or starting or plan):
             raise InputError(f"sweep={self.folder}: no trial there yet; start a sweep, or name another folder")
-        if plan is not None and plan.outcome is not None:
-            plan = None  # all done: whatever runs there now is not of it
         pace = _seconds_a_step(records, running)
         active = tuple(_running(name, records[name], plan, pace) for name in records if name in running)
         workers = len(active) + len(starting)
@@ -135,6 +149,14 @@ class SweepWatch:
             except InputError as error:
                 damaged[trial.name] = str(error)
         return records, damaged
+
+    def _grid(self) -> StartMany | None:
+        """What :func:`write_grid` left, as a plan without rungs; None where there is nothing of use."""
+        try:
+            asked = json.loads((self.folder / _GRID).read_bytes())
+            return StartMany(fingerprint="", asked={}, resume_by="checkpoint", rungs=(), found={}, **asked)
+        except (OSError, ValueError, TypeError):  # it is there again with the next command
+            return None
 
     def _starting(self) -> list[str]:
         """Names of the trials that run and have no record yet."""
@@ -250,7 +272,7 @@ def _seconds_left(
     plan: StartMany | None,
     pace: float | None,
 ) -> float | None:
-    """Until the plan is done with so many workers; without a plan, until the last running trial ends."""
+    """Until the plan is done with so many workers; where none is known, until the last running trial ends."""
     if not workers or pace is None:
         return None
     left = {trial.name: trial.seconds_left for trial in running}
