@@ -81,6 +81,7 @@ def test_curves_validated_more_densely_at_first_are_evened_without_losing_the_be
     config = {"evaluation": {"per_epoch": 10.0}}
     study = study_of(curves, [(0, 0), (1, 1)], epochs=epochs, config=config)
     np.testing.assert_array_equal(study.even_curves, [[0.9, 0.7, 0.8], [0.2, 0.3, 0.4]])
+    np.testing.assert_array_equal(study.even_epochs, [0.1, 0.2, 0.3])
     assert study.curves.shape == (2, 5)
 
 
@@ -97,3 +98,4 @@ def test_evaluations_at_the_usual_steps_stay_as_they_are(per_epoch, study_of):
         config={"evaluation": {"per_epoch": per_epoch}},
     )
     np.testing.assert_array_equal(study.even_curves, curves)
+    np.testing.assert_array_equal(study.even_epochs, study.epochs)

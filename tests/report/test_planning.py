@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
-from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.evaluation.schedule import dodge2020_steps, evaluation_steps
 from seedgrid.report.planning import budgets_around, describe_plan, describe_rule
 
 
@@ -88,6 +88,19 @@ def test_the_command_stops_at_the_evaluation_of_the_plan(study_of, examples, bat
         reached = next(step for step in steps if step >= share * steps[-1])
         assert steps.index(reached) + 1 == stop_at
         assert "hydra.sweeper.start=9 " in text and "hydra.sweeper.keep=2\n" in text
+
+
+def test_evaluations_are_counted_evenly_where_trials_were_validated_unevenly(study_of):
+    steps = dodge2020_steps(690, 230)
+    config = {"evaluation": {"per_epoch": 10}}
+    study = study_of(np.full((2, len(steps)), 0.7), [(0, 0), (1, 1)], epochs=np.array(steps) / 230, config=config)
+    assert study.even_curves.shape == (2, 30) and len(steps) > 100
+    for stop_at in (1, 9, 10, 15, 29):
+        best = Plan(4.0, 9, stop_at, 2, 30, cost=4.0, expected=0.8, full_training=0.7)
+        text = describe_plan(best, [best], study, max_start=200, splits=0)
+        share = Fraction(re.search(r"hydra\.sweeper\.stop_at=(\S+)", text)[1])
+        assert next(step for step in steps if step >= share * 690) == 23 * stop_at
+        assert f"epoch {stop_at / 10:.2f}" in text
 
 
 def test_the_rule_of_thumb_says_what_it_is():

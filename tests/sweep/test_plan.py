@@ -9,7 +9,9 @@ import pytest
 from seedgrid.analysis.expected import expected_max
 from seedgrid.analysis.stopping import best_plan
 from seedgrid.errors import InputError
+from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.seeds import Seeds
+from seedgrid.settings import steps_per_epoch
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.plan import check_choices, make_plan, read_options
 from seedgrid.trials.preparation import prepare
@@ -23,6 +25,8 @@ NOTHING = {
     "resume_by": "checkpoint",
 }
 PLAIN = {"start": 4, "stop_at": 0.5, "keep": 2}
+# 45 steps an epoch, validated after each in the first epoch and ten times in the others.
+UNEVEN = ["evaluation=dodge2020", "recipe.batch_size=2", "recipe.epochs=3"]
 GRID = tuple(Seeds(init=init, order=order) for init in range(4) for order in range(4))
 
 
@@ -78,13 +82,14 @@ def test_with_a_budget_pairs_started_later_are_taken_from_those_started_first(pl
     assert len(planned(budget=4, extend=3).trials) == len(planned(budget=4).trials) - 3
 
 
-def earlier_sweep(folder, curves, metric="accuracy", status="completed"):
+def earlier_sweep(folder, curves, metric="accuracy", status="completed", epochs=None, **evaluation):
     """Records by hand: a trial a row, evaluated at its columns."""
     for init, scores in enumerate(curves):
         trial = folder / trial_name(Seeds(init=init))
         trial.mkdir(parents=True)
         steps = np.arange(1, len(scores) + 1)
-        pd.DataFrame({"step": steps, "epoch": steps / 3, "loss": 0.5, "score": scores}).to_parquet(
+        epoch = steps / 3 if epochs is None else epochs
+        pd.DataFrame({"step": steps, "epoch": epoch, "loss": 0.5, "score": scores}).to_parquet(
             trial / "evaluations.parquet", index=False
         )
         record = {
@@ -94,7 +99,7 @@ def earlier_sweep(folder, curves, metric="accuracy", status="completed"):
             "seconds": 1.0,
             "error": None,
             "diverged_at": 0.5,
-            "config": {"task": {"name": "grammar", "metric": metric}},
+            "config": {"task": {"name": "grammar", "metric": metric}, "evaluation": evaluation},
             "identity": {"data.validation": ""},
             "versions": {},
             "train_examples": 10,
@@ -121,26 +126,41 @@ def test_a_plan_that_stops_before_the_first_evaluation_is_refused_rather_than_ma
     early = earlier_sweep(tmp_path / "early", np.tile(ends[:, None], 36))  # their first evaluation says it all
     with pytest.raises(InputError) as refused:
         planned(budget=1.25, plan_from=early)
-    assert "after 2.8 % of training, and the first evaluation is at step 2 of 18; raise evaluation.per_epoch" in str(
-        refused.value
+    assert (
+        "after 2.8 % of training, and all to the first evaluation, step 2 of 18, costs more; raise evaluation.per_epoch"
+        in str(refused.value)
     )
 
 
 @pytest.mark.parametrize("budget", [2, 3, 4, 5])
-@pytest.mark.parametrize("schedule", ["even", "uneven", "dodge2020"])
-def test_a_budget_is_not_overspent_on_any_schedule(tiny, settings_of, tmp_path, budget, schedule):
-    words = {
-        "even": [],
-        "uneven": ["evaluation.per_epoch=1.7"],
-        "dodge2020": ["evaluation=dodge2020", "recipe.epochs=9"],
-    }
-    settings = settings_of([*tiny, *words[schedule], f"sweep={tmp_path / 'sweep'}"])
-    options = read_options(NOTHING | {"budget": budget})
-    made = make_plan(options, PlannedSweep(settings, (), GRID), prepare(settings))
-    (rung,) = made.rungs
-    spent = len(made.trials) * rung.step + rung.keep * (made.steps - rung.step)
-    assert spent <= budget * made.steps + len(made.trials) / 2
-    assert rung.keep >= 1
+@pytest.mark.parametrize("words", [[], ["evaluation.per_epoch=1.7"], UNEVEN])
+def test_a_budget_is_spent_as_far_as_the_schedule_allows(tiny, settings_of, tmp_path, budget, words):
+    settings = settings_of([*tiny, *words, f"sweep={tmp_path / 'sweep'}"])
+    prepared = prepare(settings)
+    made = make_plan(read_options(NOTHING | {"budget": budget}), PlannedSweep(settings, (), GRID), prepared)
+    (rung,), start = made.rungs, len(made.trials)
+
+    def overspends(step):
+        return start * step + rung.keep * (made.steps - step) > budget * made.steps + (start - rung.keep) / 2
+
+    an_epoch = steps_per_epoch(prepared.train_examples, settings.recipe.batch_size)
+    later = next(step for step in schedule_of(settings.evaluation, made.steps, an_epoch) if step > rung.step)
+    assert not overspends(rung.step)
+    assert later == made.steps or overspends(later)
+
+
+def test_a_plan_made_on_an_uneven_schedule_is_carried_out_on_it(tiny, settings_of, tmp_path):
+    settings = settings_of([*tiny, *UNEVEN, f"sweep={tmp_path / 'sweep'}"])
+    prepared = prepare(settings)
+    steps = np.array(schedule_of(settings.evaluation, prepared.steps, 45)[1:])
+    assert (prepared.steps, steps[44], len(steps)) == (135, 45, 68)
+    # After a third of training the order of the trials is that of their ends, before there is none.
+    ends = np.linspace(0.6, 0.9, 16)
+    curves = np.where(steps >= 45, ends[:, None], 0.5)
+    earlier = earlier_sweep(tmp_path / "earlier", curves, epochs=steps / 45, per_epoch=10)
+    options = read_options(NOTHING | {"budget": 4, "plan_from": earlier})
+    made = make_plan(options, PlannedSweep(settings, (), GRID), prepared)
+    assert (len(made.trials), rungs(made)) == (10, [(45, 1)])
 
 
 def test_an_earlier_sweep_must_be_of_full_trainings_with_the_same_score(planned, tmp_path):

@@ -59,25 +59,37 @@ class FinishedTrials:
         repeats = self.trials["init"].duplicated().any() and self.trials["order"].duplicated().any()
         return self.sweep.seeded and bool(repeats)
 
-    @cached_property
+    @property
     def even_curves(self) -> np.ndarray:
         """(trials, evaluations): the curves at even distances, for what counts an evaluation as a share of training.
 
         The same as ``curves`` unless trials were validated more densely at times, as the paper's in their first epoch:
         then the best score since the last multiple of 1 / ``per_epoch`` of an epoch.
         """
-        per_epoch = self.sweep.config.get("evaluation", {}).get("per_epoch")
-        if per_epoch is None or np.isnan(self.epochs).any():
-            return self.curves
-        position = self.epochs * per_epoch
-        if len(np.unique(position.round())) == len(position):
-            return self.curves
-        # Steps are whole, so an evaluation may lie a little beyond its multiple.
-        _, slot = np.unique(np.ceil(position - 0.05), return_inverse=True)
-        even = np.full((len(self.curves), slot.max() + 1), np.nan)
-        for column, scores in zip(slot, self.curves.T, strict=True):
+        even = np.full((len(self.curves), self._slots.max() + 1), np.nan)
+        for column, scores in zip(self._slots, self.curves.T, strict=True):
             even[:, column] = np.fmax(even[:, column], scores)
         return even
+
+    @property
+    def even_epochs(self) -> np.ndarray:
+        """(evaluations,), the fraction of an epoch of each column of ``even_curves``; NaN if not known."""
+        even = np.full(self._slots.max() + 1, np.nan)
+        even[self._slots] = self.epochs  # of several the last
+        return even
+
+    @cached_property
+    def _slots(self) -> np.ndarray:
+        """(evaluations,), the column of ``even_curves`` that each counts for."""
+        per_epoch = self.sweep.config.get("evaluation", {}).get("per_epoch")
+        if per_epoch is not None and not np.isnan(self.epochs).any():
+            position = self.epochs * per_epoch
+            if len(np.unique(position.round())) < len(position):
+                multiples = np.arange(1, position[-1].round() + 1)
+                # Steps are whole: a multiple's evaluation is the nearest, before or after it.
+                nearest = np.unique(np.abs(position - multiples[:, None]).argmin(axis=1))
+                return np.searchsorted(nearest, np.arange(len(position)))
+        return np.arange(len(self.epochs))
 
     @cached_property
     def grid(self) -> LabelledGrid:

@@ -117,11 +117,11 @@ def describe_plan(best: Plan, plans: Sequence[Plan], study: FinishedTrials, max_
     budget = f"A budget of {_amount(best.budget)}"
     if seconds is not None:
         budget += f", {hours(best.budget * seconds)} one after the other ({hours(seconds)} each)"
-    epoch = study.epochs[best.stop_at - 1]
+    epoch = study.even_epochs[best.stop_at - 1]
     share = best.stop_at / best.evaluations
     where = f"{_share(best)} of training"
     if not np.isnan(epoch):
-        share = epoch / study.epochs[-1]
+        share = epoch / study.even_epochs[-1]
         where += f", epoch {epoch:.2f}"
     reach = [
         ("this plan", best.expected, "on the trials that it was chosen on: too hopeful"),

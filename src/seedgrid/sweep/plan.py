@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -273,8 +274,8 @@ def _spend(
 ) -> tuple[int, Fraction, int]:
     """How a budget is best spent: trials to start, the fraction after which to stop them, trials to keep.
 
-    The fraction is that of one of ``steps``, at which trials are evaluated: the last that spends no more than the plan,
-    up to the rounding of evaluations to whole steps.
+    The fraction is that of one of ``steps``, at which trials are evaluated: the last that is not beyond the plan's and
+    spends no more than the budget, up to the rounding of evaluations to whole steps.
     """
     key = f"{KEY}.budget={options.budget:g}"
     try:
@@ -295,13 +296,20 @@ def _spend(
             f"{key}: by {source} it starts {plan.start} trials, and there are {pairs} pairs of seeds; lower it, or give"
             " more seeds"
         )
-    share = Fraction(plan.stop_at, plan.evaluations)
+    share = plan.stop_at / plan.evaluations
+    if full_trainings is not None and not np.isnan(full_trainings.even_epochs).any():
+        share = full_trainings.even_epochs[plan.stop_at - 1] / full_trainings.even_epochs[-1]
     # An evaluation is at the step nearest to where it belongs.
-    paid = [step for step in steps if step <= share * steps[-1] + Fraction(1, 2)]
+    last, most = share * steps[-1] + 0.5, options.budget * steps[-1] + (plan.start - plan.keep) / 2
+    paid = [
+        step
+        for step in steps[:-1]
+        if step <= last + 1e-9 and plan.start * step + plan.keep * (steps[-1] - step) <= most + 1e-9
+    ]
     if not paid:
         raise InputError(
-            f"{key}: by {source} trials stop after {percent(float(share))} of training, and the first evaluation is at"
-            f" step {steps[0]} of {steps[-1]}; raise evaluation.per_epoch"
+            f"{key}: by {source} {plan.start} trials stop after {percent(share)} of training, and all to the first"
+            f" evaluation, step {steps[0]} of {steps[-1]}, costs more; raise evaluation.per_epoch"
         )
     return plan.start, Fraction(paid[-1], steps[-1]), plan.keep
 
