@@ -10,7 +10,7 @@ is the one that the others are compared with. For each sweep:
 - cost: training steps of a trial, over those of the cheapest sweep's.
 - mean, std, lowest, best: of the best found scores, and how many trials diverged.
 - at equal cost: the expected best of as many trials as the cost of one trial of the dearest sweep pays for, and of two
-  (unbiased, Tang et al. 2020; between two numbers of trials it is interpolated).
+  (unbiased, Tang et al. 2020; between two numbers of trials it is interpolated; nan: more than there are).
 - difference: its mean less the first's, paired by seeds where they share them, with a 95 % interval
   (``seedgrid.analysis.comparison``) and p, corrected for the number of sweeps that are compared (Holm 1979).
 """
@@ -24,10 +24,12 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from seedgrid.analysis.comparison import compare
+from seedgrid.analysis.comparison import Difference
 from seedgrid.analysis.expected import expected_max
 from seedgrid.errors import plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.comparing import check_comparable
+from seedgrid.report.comparison import compare_trials
 from seedgrid.report.wording import p_value
 from seedgrid.trials.tidy import read_trials
 
@@ -37,11 +39,17 @@ def steps_of(study: FinishedTrials) -> int:
     return int(study.trials["steps"].max())
 
 
+def difference(study: FinishedTrials, reference: FinishedTrials) -> Difference:
+    """Of the means, paired where they share seeds."""
+    check_comparable(study.sweep, reference.sweep)
+    return compare_trials(study, reference, paired=None, max_budget=0, level=0.95, draws=2, seed=0).result.difference
+
+
 def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
     """A row per sweep."""
     steps = [steps_of(study) for study in studies]
     costs = [own / min(steps) for own in steps]
-    differences = [compare(study.grid, studies[0].grid, max_budget=0).difference for study in studies[1:]]
+    differences = [difference(study, studies[0]) for study in studies[1:]]
     corrected = (
         [np.nan, *multipletests([found.p for found in differences], method="holm")[1]] if differences else [np.nan]
     )

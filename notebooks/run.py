@@ -10,8 +10,14 @@ for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted(Path(__file__).p
     print(path)
     notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(path.parent)}}
-    # Times of day and the pieces in which output arrived would differ at each run.
+    # Kernels listen on this machine alone, and warn of it. Times of day and the pieces in which output arrived would differ at each run.
     NotebookClient(
-        notebook, kernel_name="python3", timeout=900, record_timing=False, coalesce_streams=True, resources=place
+        notebook,
+        kernel_name="python3",
+        timeout=900,
+        record_timing=False,
+        coalesce_streams=True,
+        resources=place,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     ).execute()
     nbformat.write(notebook, path)

@@ -1,11 +1,13 @@
 """How commands end that cannot do what is asked for, or whose reader has gone."""
 
+import errno
 import subprocess
 import sys
 
 import pytest
 
 from seedgrid.errors import InputError, plain_exit
+from seedgrid.trials.store import read_sweep
 
 
 def test_what_cannot_be_used_is_one_line_and_other_errors_stay_what_they_are():
@@ -15,8 +17,27 @@ def test_what_cannot_be_used_is_one_line_and_other_errors_stay_what_they_are():
 
     with pytest.raises(SystemExit, match=r"^error: size=0: give more$"):
         command(InputError("size=0: give more"))
+    with pytest.raises(SystemExit, match=r"^error: /x: permission denied; name another"):
+        command(PermissionError(errno.EACCES, "Permission denied", "/x"))
     with pytest.raises(ZeroDivisionError):
         command(ZeroDivisionError())
+    with pytest.raises(SystemExit) as ended:
+        command(KeyboardInterrupt())
+    assert ended.value.code == 130
+
+
+def without_reader(script, words, folder):
+    """Exit code and complaints of a command whose reader has gone before it says anything."""
+    process = subprocess.Popen(
+        [sys.executable, str(script), *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    errors = process.stderr.read()
+    return process.wait(), errors
 
 
 @pytest.mark.parametrize(
@@ -33,15 +54,14 @@ def test_what_cannot_be_used_is_one_line_and_other_errors_stay_what_they_are():
 def test_a_reader_who_has_seen_enough_sees_no_traceback(repository, write_sweep, tmp_path, script, words):
     write_sweep(tmp_path / "mine", 2, 2)
     write_sweep(tmp_path / "other", 2, 2, seed=1)
-    process = subprocess.Popen(
-        [sys.executable, str(repository / script), *words],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.stdout.close()
-    errors = process.stderr.read()
-    assert process.wait() == 1
-    assert "Traceback" not in errors
-    assert "Broken" not in errors
+    code, errors = without_reader(repository / script, words, tmp_path)
+    assert code == 1
+    assert "Traceback" not in errors and "Broken" not in errors
+
+
+def test_a_trial_goes_on_without_a_reader(repository, tiny, tmp_path):
+    code, errors = without_reader(repository / "train.py", [*tiny, "sweep=alone"], tmp_path)
+    assert code == 1
+    assert "Traceback" not in errors and "Broken" not in errors
+    [trial] = read_sweep(tmp_path / "alone").trials["status"]
+    assert trial == "completed"

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import runpy
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from seedgrid.report.arrays import finished_trials
 from seedgrid.trials.tidy import read_trials
 
 GRIDS = ("mrpc", "rte", "cola")
+RECIPES = ("default", "dodge2020", "dodge2020_as_written", "zhang2021", "mosbach2021")
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +116,24 @@ def test_the_seeds_f_tests_are_those_of_a_two_way_analysis_of_variance(study):
         assert component.variance == pytest.approx(variance, rel=1e-9, abs=1e-15)
 
 
-def test_recipes_on_paired_seeds_differ_by_a_paired_t_test(results):
-    recipes = ("zhang2021", "default")
-    one, other = (finished_trials(read_trials(results / f"mrpc-320-{name}.parquet")) for name in recipes)
+@pytest.mark.parametrize("recipe", RECIPES[1:])
+def test_recipes_on_paired_seeds_differ_by_a_paired_t_test(results, recipe):
+    one, other = (finished_trials(read_trials(results / f"mrpc-320-{name}.parquet")) for name in (recipe, RECIPES[0]))
     found = compare(one.grid, other.grid, max_budget=0)
     pairs = pd.merge(one.trials, other.trials, on=["init", "order"])
     wanted = stats.ttest_rel(pairs["score_x"], pairs["score_y"])
     limits = wanted.confidence_interval(0.95)
-    assert found.shared == len(pairs) >= 8
+    assert found.shared == len(pairs) == 16
     assert found.difference.p == pytest.approx(wanted.pvalue, rel=1e-9)
     assert (found.difference.lower, found.difference.upper) == pytest.approx((limits.low, limits.high), abs=1e-12)
+
+
+def test_the_table_of_the_recipes_is_that_of_the_files(results, repository):
+    page = (repository / "docs" / "recipes.md").read_text().partition("## Compared")[2].partition("## Studies")[0]
+    said = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| `.+$", page, re.MULTILINE)
+    ]
+    assert [row[0] for row in said] == list(RECIPES)
+    studies = [finished_trials(read_trials(results / f"mrpc-320-{name}.parquet")) for name in RECIPES]
+    table = runpy.run_path(str(repository / "benchmarks" / "recipes.py"))["table_of"](studies)
+    assert said == [[name, *map(str, row[1:])] for name, row in zip(RECIPES, table.to_numpy().tolist(), strict=True)]

@@ -13,6 +13,8 @@ from seedgrid.errors import InputError
 from seedgrid.report import comparison
 from seedgrid.report.comparison import compare_trials
 
+# As trials lie in a file that was sorted: trial by trial they differ by nearly the same.
+SORTED = ((0.80, 0, "old"), (0.82, 1, "new"))
 OPTIONS = {"paired": None, "max_budget": 100, "level": 0.95, "draws": 200, "seed": 0}
 
 
@@ -114,6 +116,18 @@ def test_an_unpaired_comparison_says_why(pairs_of):
 def test_sweeps_of_which_one_varies_the_dropout_seed_are_not_paired(grid_of):
     result = compared(grid_of(3, 3, 2, name="a"), grid_of(3, 3, name="b"), max_budget=0)
     assert comparison.pairing(result) == "Unpaired: all 18 and 9 trials, as only one sweep varies the dropout seed."
+
+
+def test_trials_without_seeds_are_neither_paired_nor_laid_to_seeds(pairs_of):
+    a, b = (pairs_of(np.sort(scores(9, mean, seed)), name, seeded=False) for mean, seed, name in SORTED)
+    result = compared(a, b, max_budget=0)
+    assert comparison.pairing(result) == "Unpaired: all 9 and 9 trials, as those of old and new have no seeds."
+    found, test = result.result.difference, stats.ttest_ind(a.scores, b.scores, equal_var=False)
+    assert (found.p, found.t) == pytest.approx((test.pvalue, test.statistic), rel=1e-9)
+    needed = comparison.seed_pairs_needed(result, 0.8).table.iloc[0]
+    assert needed["more than now"] == max(0, needed["trials of each"] - 9)
+    with pytest.raises(InputError, match="paired=true: the trials of new have no seeds to pair them by"):
+        compared(pairs_of(a.scores, "old"), b, paired=True)
 
 
 def test_a_sweep_with_one_order_seed_answers_for_that_seed_alone(study_of):

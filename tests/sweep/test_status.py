@@ -16,7 +16,7 @@ import pytest
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
-from seedgrid.sweep.status import OF_LATE, SweepWatch, write_grid
+from seedgrid.sweep.status import OF_LATE, SweepWatch, forget_grid, write_grid
 from seedgrid.sweep.watch import watch
 from seedgrid.trials.rungs import FILE, Decision, Outcome, Rung, StartMany
 from seedgrid.trials.store import trial_lock
@@ -200,20 +200,55 @@ def test_a_plan_that_is_done_says_nothing_of_what_runs_there_now(write_sweep, tm
     assert (seen.planned, seen.running[0].goal, seen.counts) == (False, 30, {"completed": 2, "running": 1})
 
 
-def test_of_a_grid_the_trials_that_the_latest_command_asked_for_are_known(write_sweep, tmp_path, run):
+def test_of_a_grid_the_trials_that_a_command_asked_for_are_known(write_sweep, tmp_path, run):
     folder = write_sweep(tmp_path / "sweep", 1, 2)
     set_back(folder / NAMES[1], 1, 40.0)
     run(folder / NAMES[1])
     (folder / ".cache").mkdir(exist_ok=True)
-    write_grid(folder, 30, NAMES)
+    write_grid(folder, 30, NAMES[1:])
     seen = SweepWatch(folder).look()
     assert (seen.counts, seen.planned) == ({"completed": 1, "running": 1, "not started": 2}, True)
     assert seen.running[0].goal == 30
     assert seen.seconds_left == pytest.approx(80 + 120 + 120, abs=20)  # one worker, 4 seconds a step
-    write_grid(folder, 30, NAMES[:2])
-    assert SweepWatch(folder).look().counts == {"completed": 1, "running": 1}
-    plan(folder)  # of four trials, and not done: what the folder's next command goes on with
-    assert SweepWatch(folder).look().counts == {"completed": 1, "running": 1, "not started": 2}
+    # Another command, while the first one runs; then one when nothing runs any more.
+    write_grid(folder, 30, ["init=001,order=000"])
+    assert SweepWatch(folder).look().counts["not started"] == 3
+    run.close()
+    write_grid(folder, 30, ["init=001,order=000"])
+    assert SweepWatch(folder).look().counts == {"completed": 1, "interrupted": 1, "not started": 1}
+
+
+def test_a_trial_that_runs_unasked_leaves_the_end_open(write_sweep, tmp_path, run):
+    folder = write_sweep(tmp_path / "sweep", 1, 2)
+    (folder / ".cache").mkdir(exist_ok=True)
+    write_grid(folder, 30, NAMES[2:])
+    set_back(folder / NAMES[1], 1, 40.0)
+    run(folder / NAMES[1])
+    seen = SweepWatch(folder).look()
+    assert (seen.counts, seen.planned) == ({"completed": 1, "running": 1}, False)
+
+
+def test_trials_that_failed_before_a_command_that_asks_for_them_are_still_to_run(write_sweep, tmp_path, run):
+    folder = write_sweep(tmp_path / "sweep", 1, 3, status={(0, 1): "failed"})
+    set_back(folder / NAMES[2], 1, 40.0)
+    run(folder / NAMES[2])
+    os.utime(folder / NAMES[1] / "trial.json", (1e9, 1e9))
+    (folder / ".cache").mkdir(exist_ok=True)
+    write_grid(folder, 30, NAMES[1:3])
+    assert SweepWatch(folder).look().seconds_left == pytest.approx(80 + 120, abs=20)
+    set_back(folder / NAMES[1], 0, 1.0, "failed")  # again
+    assert SweepWatch(folder).look().seconds_left == pytest.approx(80, abs=20)
+
+
+def test_the_latest_command_counts_be_it_a_grid_or_a_plan(write_sweep, tmp_path):
+    folder = write_sweep(tmp_path / "sweep", 1, 2)
+    (folder / ".cache").mkdir(exist_ok=True)
+    plan(folder)
+    assert SweepWatch(folder).look().counts == {"completed": 2, "not started": 2}
+    write_grid(folder, 30, [NAMES[2]])
+    assert SweepWatch(folder).look().counts == {"completed": 2, "not started": 1}
+    forget_grid(folder)
+    assert SweepWatch(folder).look().counts == {"completed": 2, "not started": 2}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"steps": "many", "trials": []}'])

@@ -161,19 +161,24 @@ def read_pair(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedT
     if folder_a.resolve() == folder_b.resolve():
         raise InputError(f"a={folder_a}, b={folder_b}: the same sweep; name two")
     a, b = (finished_trials(_sweep(key, folder)) for key, folder in (("a", folder_a), ("b", folder_b)))
-    for what, of_a, of_b in (
-        ("task", a.sweep.task, b.sweep.task),
-        ("metric", a.sweep.metric, b.sweep.metric),
-        ("validation examples", validation_examples(a.sweep), validation_examples(b.sweep)),
-    ):
-        if of_a != of_b:
-            raise InputError(
-                f"a={folder_a}, b={folder_b}: different {what}, {of_a} and {of_b}; compare sweeps of one task on the"
-                " same validation examples"
-            )
+    check_comparable(a.sweep, b.sweep)
     if a.name == b.name:
         a, b = (replace(each, sweep=replace(each.sweep, name=str(each.sweep.folder))) for each in (a, b))
     return a, b
+
+
+def check_comparable(a: Sweep, b: Sweep) -> None:
+    """Raise InputError unless the scores of two sweeps are of one task, on the same examples."""
+    for what, of_a, of_b in (
+        ("task", a.task, b.task),
+        ("metric", a.metric, b.metric),
+        ("validation examples", validation_examples(a), validation_examples(b)),
+    ):
+        if of_a != of_b:
+            raise InputError(
+                f"a={a.folder}, b={b.folder}: different {what}, {of_a} and {of_b}; compare sweeps of one task on the"
+                " same validation examples"
+            )
 
 
 def _sweep(key: str, folder: Path) -> Sweep:

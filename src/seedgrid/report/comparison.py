@@ -64,7 +64,8 @@ def compare_trials(
     """Compare two sweeps of one task; the options are those of ``seedgrid.analysis.comparison.compare``.
 
     Raises:
-        InputError: a sweep's finished trials are too few, too ragged, or no random sample.
+        InputError: a sweep's finished trials are too few, too ragged, no random sample, or without the seeds to pair
+            them by as asked.
     """
     for key, study in (("a", a), ("b", b)):
         folder = study.sweep.folder
@@ -76,6 +77,11 @@ def compare_trials(
             )
         if len(study.trials) < 2:
             raise InputError(f"{key}={folder}: 1 finished trial; a comparison needs at least 2 of each sweep")
+    unseeded = [study.sweep.folder for study in (a, b) if not study.sweep.seeded]
+    if unseeded and paired:
+        raise InputError(f"paired=true: the trials of {unseeded[0]} have no seeds to pair them by; leave it out")
+    as_asked = paired is not None
+    paired = False if unseeded else paired
     # By the records, not by the score alone: a trial whose loss was no number diverged whatever it scored before.
     flags = [replace(each, trials=each.trials.assign(score=1.0 - each.trials["diverged"])).grid for each in (a, b)]
     grids = a.grid, b.grid
@@ -90,7 +96,7 @@ def compare_trials(
         scores = pairs["score_a"].to_numpy(float), pairs["score_b"].to_numpy(float)
     else:
         scores = a.scores, b.scores
-    return Compared(a, b, result, diverged, *scores, paired_as_asked=paired is not None)
+    return Compared(a, b, result, diverged, *scores, paired_as_asked=as_asked)
 
 
 def build_sections(compared: Compared, power: float) -> list[Section]:
@@ -175,7 +181,10 @@ def pairing(compared: Compared) -> str:
         said += f"; left out for want of a partner: {listed(left)}." if left else "."
     else:
         said = f"Unpaired{', as asked' if compared.paired_as_asked else ''}: all {totals[0]:,} and {totals[1]:,} trials"
-        if len(compared.a.grid.seeds) != len(compared.b.grid.seeds):
+        unseeded = [study.name for study in (compared.a, compared.b) if not study.sweep.seeded]
+        if unseeded:
+            said += f", as those of {listed(unseeded)} have no seeds."
+        elif len(compared.a.grid.seeds) != len(compared.b.grid.seeds):
             said += ", as only one sweep varies the dropout seed."
         elif compared.paired_as_asked:
             said += "."
@@ -186,6 +195,8 @@ def pairing(compared: Compared) -> str:
 
 def _single_seeds(compared: Compared) -> Iterator[str]:
     for name, study in zip(compared.names, (compared.a, compared.b), strict=True):
+        if not study.sweep.seeded:
+            continue
         for axis, seeds in zip(SEEDS[:2], study.grid.seeds, strict=False):
             if len(seeds) == 1:
                 yield f"All trials of {name} have {axis} seed {seeds[0]}: about other {axis} seeds nothing is said."
@@ -462,8 +473,8 @@ def _full_grid(compared: Compared) -> tuple[int, int]:
 
 
 def _independent_pairs(compared: Compared) -> int:
-    """Trials of each method, if each has seeds of its own; else 0."""
-    trials = [each.trials for each in (compared.a, compared.b)]
+    """Trials of each method, if each has seeds of its own, or none are known; else 0."""
+    trials = [each.trials for each in (compared.a, compared.b) if each.sweep.seeded]
     shared = any(each[name].duplicated().any() for each in trials for name in SEEDS[:2])
     return 0 if shared else min(compared.result.trials_a, compared.result.trials_b)
 

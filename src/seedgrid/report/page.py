@@ -92,7 +92,8 @@ def write_report(
     path = folder / "index.html"
     files = {path: page.encode(), **files}
     try:
-        earlier = {folder / name for name in _FILES.findall(path.read_text())} if path.exists() else set()
+        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        earlier = {folder / name for name in _FILES.findall(before)}
         for each, content in files.items():
             each.parent.mkdir(parents=True, exist_ok=True)
             write_whole(each, lambda file, content=content: file.write(content))

@@ -34,11 +34,11 @@ def run_command(work: Callable[[], bool]) -> None:
     """
     with plain_exit():
         failed = work()
-    if interrupt.requested():
-        print("stopped; the same command goes on where it stopped")
-        sys.exit(130)  # what a shell says of a command that Ctrl-C ended
-    if failed:
-        sys.exit(1)
+        if interrupt.requested():
+            print("stopped; the same command goes on where it stopped")
+            sys.exit(130)  # what a shell says of a command that Ctrl-C ended
+        if failed:
+            sys.exit(1)
 
 
 def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
@@ -53,8 +53,9 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
         jobs += [job_of(sweep, ready, seeds) for seeds in left]
         goals |= {Path(sweep.settings.sweep) / trial_name(seeds): ready.steps for seeds in sweep.seeds}
-    for sweep, ready in zip(sweeps, prepared, strict=True):
-        write_grid(Path(sweep.settings.sweep), ready.steps, [trial_name(seeds) for seeds in sweep.seeds])
+    for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
+        if left:
+            write_grid(Path(sweep.settings.sweep), ready.steps, [trial_name(seeds) for seeds in left])
     interrupt.listen(parent=True)
     errors = {}
     if jobs:

@@ -76,14 +76,33 @@ class SweepStatus:
 
 
 def write_grid(folder: Path, steps: int, trials: Sequence[str]) -> None:
-    """Leave in a sweep's folder what a command is about to run there.
+    """Leave in a sweep's folder what a command is about to run there, besides what another one runs there now.
 
     Args:
         folder: the sweep's, with its ``.cache``.
         steps: of a trial.
-        trials: names of all trials that the command asks for, done or not.
+        trials: their names.
     """
+    there = _read_grid(folder)
+    before = () if there is None else there[0].trials
+    if any(is_running(folder / name) for name in before):
+        trials = list(dict.fromkeys([*before, *trials]))
     write_json(folder / _GRID, {"steps": steps, "trials": trials})
+
+
+def forget_grid(folder: Path) -> None:
+    """Of a folder in which a plan begins: take away what :func:`write_grid` left there."""
+    (folder / _GRID).unlink(missing_ok=True)
+
+
+def _read_grid(folder: Path) -> tuple[StartMany, float] | None:
+    """What :func:`write_grid` left, as a plan without rungs, and when; None where there is nothing of use."""
+    try:
+        asked_at = (folder / _GRID).stat().st_mtime
+        asked = json.loads((folder / _GRID).read_bytes())
+        return StartMany(fingerprint="", asked={}, resume_by="retrain", rungs=(), found={}, **asked), asked_at
+    except (OSError, ValueError, TypeError):  # it is there again with the next command
+        return None
 
 
 class SweepWatch:
@@ -97,7 +116,7 @@ class SweepWatch:
         """The sweep as it is now.
 
         Raises:
-            InputError: there is no such folder, or no trial in it.
+            InputError: there is no such folder, or it holds no trial and none is asked for.
         """
         if not self.folder.is_dir():
             raise InputError(f"sweep={self.folder}: no such folder; run a sweep first, or name another one")
@@ -109,10 +128,20 @@ class SweepWatch:
         except InputError as error:
             plan = None
             damaged["plan"] = str(error)
-        if plan is None or plan.outcome is not None:  # where all of it is done, whatever runs now is not of it
-            plan = self._grid()
-        if not (records or damaged or starting or plan):
+        grid = _read_grid(self.folder)
+        if not (records or damaged or starting or grid or plan):
             raise InputError(f"sweep={self.folder}: no trial there yet; start a sweep, or name another folder")
+        planned = records
+        if grid is not None:
+            plan, asked_at = grid
+            # A trial that had failed before is tried again.
+            planned = {
+                name: record
+                for name, record in records.items()
+                if not (record.status == "failed" and name in plan.trials and record.written < asked_at)
+            }
+        if plan is not None and (plan.outcome is not None or not {*running, *starting} <= {*plan.entrants(0)}):
+            plan = None  # whatever runs there now is not of it
         pace = _seconds_a_step(records, running)
         active = tuple(_running(name, records[name], plan, pace) for name in records if name in running)
         workers = len(active) + len(starting)
@@ -130,7 +159,7 @@ class SweepWatch:
             running=active,
             workers=workers,
             trials_per_hour=3600 * workers / (pace * steps) if pace and workers else None,
-            seconds_left=_seconds_left(records, active, workers, plan, pace),
+            seconds_left=_seconds_left(planned, active, workers, plan, pace),
             planned=plan is not None,
             damaged=tuple(damaged.values()),
         )
@@ -149,14 +178,6 @@ class SweepWatch:
             except InputError as error:
                 damaged[trial.name] = str(error)
         return records, damaged
-
-    def _grid(self) -> StartMany | None:
-        """What :func:`write_grid` left, as a plan without rungs; None where there is nothing of use."""
-        try:
-            asked = json.loads((self.folder / _GRID).read_bytes())
-            return StartMany(fingerprint="", asked={}, resume_by="checkpoint", rungs=(), found={}, **asked)
-        except (OSError, ValueError, TypeError):  # it is there again with the next command
-            return None
 
     def _starting(self) -> list[str]:
         """Names of the trials that run and have no record yet."""

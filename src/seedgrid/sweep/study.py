@@ -23,6 +23,7 @@ from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.grid import statuses
 from seedgrid.sweep.launch import Job, job_of
 from seedgrid.sweep.plan import steps_taken
+from seedgrid.sweep.status import forget_grid
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import Decision, Outcome, StartMany, give_up_checkpoints, rank, read_start_many, score_at
 from seedgrid.trials.store import FINISHED, read_seeds, read_trial, trial_name
@@ -58,6 +59,7 @@ class Study:
         """Write the plan into the sweep's folder, unless it is there."""
         mine = self.plan
         with self._latest_plan():
+            forget_grid(self.folder)
             if self._written() is None:
                 self._write()
             elif (self.plan.asked, self.plan.trials) != (mine.asked, mine.trials):

@@ -74,12 +74,17 @@ def _look(watches: list[SweepWatch], said: set[str]) -> list[SweepStatus]:
 
 def _follow(watches: list[SweepWatch], said: set[str], every: float, console: Console) -> list[SweepStatus]:
     """Show them until nothing runs any more; returns what the last look saw."""
-    quiet = QUIET_LOOKS  # where nothing runs at the first look, it is the only one
+    quiet = None
     with Live(console=console, auto_refresh=False) as live:
         while True:
             sweeps = _look(watches, said)
             live.update(_page(sweeps), refresh=True)
-            quiet = 0 if any(sweep.workers for sweep in sweeps) else quiet + 1
+            if any(sweep.workers for sweep in sweeps):
+                quiet = 0
+            elif quiet is None:  # the only look, unless a sweep's workers are still importing
+                quiet = 0 if any(set(sweep.counts) == {"not started"} for sweep in sweeps) else QUIET_LOOKS + 1
+            else:
+                quiet += 1
             if quiet > QUIET_LOOKS:
                 return sweeps
             time.sleep(every)

@@ -77,9 +77,9 @@ def _train_alone(settings: Settings) -> None:
             print(f"about {estimate_seconds(settings, prepared):.0f} s, by the time of three steps")
         return
     if status not in FINISHED:
-        from seedgrid.trials.run import run_trial
+        from seedgrid.trials.run import run_trial, say
 
-        print(f"{folder}: {prepared.steps} steps on {prepared.device}, {prepared.precision}")
+        say(f"{folder}: {prepared.steps} steps on {prepared.device}, {prepared.precision}")
         outcome = run_trial(settings, prepared, narrate=True)
         if outcome.error is not None:
             sys.exit(f"error: the trial failed: {outcome.error}\ntraceback: {folder / 'traceback.txt'}")

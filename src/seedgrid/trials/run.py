@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -65,6 +65,12 @@ class Outcome:
 
     status: str
     error: str | None = None
+
+
+def say(line: str) -> None:
+    """Print to whoever still reads: a trial goes on without a reader."""
+    with suppress(BrokenPipeError):
+        print(line, flush=True)
 
 
 def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> Outcome:
@@ -224,7 +230,7 @@ def _train(
             }
             best_model.take(facts)
         if narrate:
-            print(_line(evaluation, prepared.steps, settings.task.metric, seconds()), flush=True)
+            say(_line(evaluation, prepared.steps, settings.task.metric, seconds()))
 
     def keep(norms: dict[str, float]) -> None:
         record.gradient_norms.append(norms)

@@ -27,6 +27,11 @@ from seedgrid.seeds import Seeds
 from seedgrid.tasks import majority_score
 
 RECORD_VERSION = 1
+# Keys of a record that its readers need.
+_READ = (
+    *("status", "steps", "seconds", "error", "diverged_at", "config", "identity", "versions"),
+    *("train_examples", "validation_examples"),
+)
 NORMS = "gradient_norms.parquet"  # the one file that a trial may do without
 FINISHED = ("completed", "nonfinite")
 _NAME = re.compile(r"init=(\d+),order=(\d+)(?:,dropout=(\d+))?")
@@ -143,6 +148,9 @@ def read_trial(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: record version {version}, this release reads {RECORD_VERSION}; redo=true runs the trial again"
         )
+    missing = [key for key in _READ if key not in trial]
+    if missing:
+        raise InputError(f"{path}: damaged (no {missing[0]}); redo=true runs the trial again")
     return trial
 
 
