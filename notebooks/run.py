@@ -10,7 +10,8 @@ for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted(Path(__file__).p
     print(path)
     notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(path.parent)}}
-    # Kernels listen on this machine alone, and warn of it. Times of day and the pieces in which output arrived would differ at each run.
+    # Times of day and the pieces in which output arrived would differ at each run. That a kernel listens on loopback
+    # unencrypted, of which it warns, says nothing about the notebook.
     NotebookClient(
         notebook,
         kernel_name="python3",
