@@ -171,8 +171,8 @@ def test_a_damaged_sweep_is_said_to_be_and_hides_no_other(serve, write_sweep, tm
     assert len(rows(get(f"{url}/"))) == 3
     cut = tmp_path / "cut" / "init=000,order=001" / "evaluations.parquet"
     cut.write_bytes(b"PAR1")
-    record = tmp_path / "odd" / "init=000,order=002" / "trial.json"
-    record.write_text(json.dumps({"record_version": 1}))
+    record = tmp_path / "odd" / "init=000,order=000" / "trial.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"config": []}))
     page = get(f"{url}/")
     assert list(rows(page)) == ["sound"]
     said = dict(re.findall(r"<li><strong>(.*?)</strong>: (.*?)</li>", html.unescape(page)))

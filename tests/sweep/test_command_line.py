@@ -45,7 +45,7 @@ def test_a_reader_of_a_dry_run_may_leave(repository, tiny, tmp_path):
     reading = subprocess.Popen(
         [sys.executable, str(repository / "train.py"), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert b"4000 trials" in reading.stdout.readline()
+    assert b"4,000 trials, 0 done, 4,000 to run" in reading.stdout.readline()
     reading.stdout.close()
     errors = reading.stderr.read()
     assert (reading.wait(), errors) == (1, b"")

@@ -272,7 +272,7 @@ def test_a_dry_run_of_an_experiment_shows_the_plan_of_its_budget(command, learna
     # The rule of thumb for 3 full trainings on 9 evaluations: 10 x 2/9 + 1 x 7/9.
     assert "10 of 16 pairs of seeds (spread, draw seed 0)" in output
     assert "rung 1       step 4 of 18 (22.2 %): 10 trials, 0 done, 1 kept" in output
-    assert "end          step 18 of 18 (100.0 %): 1 trials, 0 done" in output
+    assert "end          step 18 of 18 (100.0 %): 1 trial, 0 done" in output
     assert "cost         3.00 full trainings; all 10 in full: 10" in output
     assert [line.split()[-1] for line in output.splitlines() if "would run" in line] == drawn(10, seeds=4)
     assert "at once" in output

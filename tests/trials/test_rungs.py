@@ -18,6 +18,9 @@ from seedgrid.trials.rungs import FILE, Rung, StartMany, rank, read_start_many, 
 from seedgrid.trials.store import read_trial, trial_lock, trial_name
 
 STEPS = 18
+# What a record has besides its status, and nothing here reads.
+RECORD = {"record_version": 1, "steps": 0, "seconds": 0, "error": None, "diverged_at": 0, "config": {}, "identity": {}}
+RECORD |= {"versions": {}, "train_examples": 0, "validation_examples": 0}
 
 
 def write_plan(sweep: Path, stops: list[tuple[int, int]], trials: int = 1, resume_by: str = "checkpoint") -> StartMany:
@@ -123,7 +126,7 @@ def record(sweep: Path, init: int, scores: list[float], status: str = "stopped")
     (trial / "checkpoint").mkdir(parents=True)
     steps = range(0, 2 * len(scores), 2)
     pd.DataFrame({"step": list(steps), "score": scores}).to_parquet(trial / "evaluations.parquet", index=False)
-    (trial / "trial.json").write_text(json.dumps({"record_version": 1, "status": status}))
+    (trial / "trial.json").write_text(json.dumps(RECORD | {"status": status}))
     return trial
 
 
@@ -142,7 +145,7 @@ def record_again(trial: Path, score: float) -> None:
     trial.mkdir(exist_ok=True)
     frame = pd.DataFrame({"step": [0, 2, 4], "score": [1.0, score, score]})
     frame.to_parquet(trial / "evaluations.parquet", index=False)
-    (trial / "trial.json").write_text(json.dumps({"record_version": 1, "status": "stopped"}))
+    (trial / "trial.json").write_text(json.dumps(RECORD | {"status": "stopped"}))
 
 
 def test_only_the_best_that_came_so_far_keep_their_checkpoints(tmp_path):

@@ -321,7 +321,9 @@ def test_a_sweep_that_is_not_there_is_named(tmp_path):
     assert refusal(read_sweep, tmp_path / "nowhere").startswith(f"sweep={tmp_path / 'nowhere'}: no such folder")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'"record_version"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'"record_version"', b'{"record_version": 1}']
+)
 def test_a_damaged_trial_json_is_named_with_the_remedy(sweep, content):
     path = sweep / "init=000,order=001" / "trial.json"
     path.write_bytes(content)

@@ -101,7 +101,7 @@ def _announce(
     """The dry run: what would run, what is done, and the hours it should take."""
     for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
         folder = Path(sweep.settings.sweep)
-        print(f"{folder}: {count(len(sweep.seeds))}, {len(sweep.seeds) - len(left)} done, {len(left)} to run")
+        print(f"{folder}: {count(len(sweep.seeds))}, {len(sweep.seeds) - len(left):,} done, {len(left):,} to run")
         print(f"  each {ready.steps} steps on {ready.device}, {ready.precision}; fingerprint {ready.fingerprint}")
         for seeds, status in left.items():
             print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
