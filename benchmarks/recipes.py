@@ -13,18 +13,21 @@ is the one that the others are compared with. For each sweep:
   (unbiased, Tang et al. 2020; between two numbers of trials it is interpolated; nan: more than there are).
 - difference: its mean less the first's, paired by seeds where they share them, with a 95 % interval
   (``seedgrid.analysis.comparison``) and p, corrected for the number of sweeps that are compared (Holm 1979).
+
+Best found is a maximum over a trial's validations, so a recipe that validates more often finds more by that alone. A
+second table has the scores of the last validation, which are free of it.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from seedgrid.analysis.comparison import Difference
 from seedgrid.analysis.expected import expected_max
 from seedgrid.errors import plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
@@ -39,22 +42,32 @@ def steps_of(study: FinishedTrials) -> int:
     return int(study.trials["steps"].max())
 
 
-def difference(study: FinishedTrials, reference: FinishedTrials) -> Difference:
-    """Of the means, paired where they share seeds."""
-    check_comparable(study.sweep, reference.sweep)
-    return compare_trials(study, reference, paired=None, max_budget=0, level=0.95, draws=2, seed=0).result.difference
+def differences(studies: list[FinishedTrials]) -> list[dict[str, str]]:
+    """Of each sweep's mean and the first's, paired where they share seeds; the first has none."""
+    found = []
+    for study in studies[1:]:
+        check_comparable(study.sweep, studies[0].sweep)
+        compared = compare_trials(study, studies[0], paired=None, max_budget=0, level=0.95, draws=2, seed=0)
+        found.append(compared.result.difference)
+    corrected = multipletests([each.p for each in found], method="holm")[1] if found else []
+    return [
+        {"difference": "", "p": ""},
+        *(
+            {
+                "difference": f"{each.value:+.3f} ({each.lower:+.3f} to {each.upper:+.3f})",
+                "p": p_value(p).removeprefix("p ").removeprefix("= "),
+            }
+            for each, p in zip(found, corrected, strict=True)
+        ),
+    ]
 
 
 def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
-    """A row per sweep."""
+    """A row per sweep, of the best found scores."""
     steps = [steps_of(study) for study in studies]
     costs = [own / min(steps) for own in steps]
-    differences = [difference(study, studies[0]) for study in studies[1:]]
-    corrected = (
-        [np.nan, *multipletests([found.p for found in differences], method="holm")[1]] if differences else [np.nan]
-    )
     rows = []
-    for study, cost, found, p in zip(studies, costs, [None, *differences], corrected, strict=True):
+    for study, cost, difference in zip(studies, costs, differences(studies), strict=True):
         scores = study.scores
         numbers, best_of = np.arange(1, 1 + len(scores)), expected_max(scores)
         at_cost = {
@@ -71,11 +84,31 @@ def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
             "best": f"{scores.max():.3f}",
             "diverged": f"{int(study.trials['diverged'].sum())}",
             **at_cost,
-            "difference": f"{found.value:+.3f} ({found.lower:+.3f} to {found.upper:+.3f})" if found else "",
-            "p": p_value(p).removeprefix("p ").removeprefix("= ") if found else "",
+            **difference,
         }
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def table_of_last(studies: list[FinishedTrials]) -> pd.DataFrame:
+    """A row per sweep, of the scores of the last validation; where a loss was no number, the sweep's lowest score."""
+    ends = []
+    for study in studies:
+        last = study.curves[:, -1]
+        last = np.where(np.isnan(last), study.scores.min(), last)
+        ends.append(replace(study, trials=study.trials.assign(score=last)))
+    return pd.DataFrame(
+        {
+            "sweep": study.name,
+            "validations": study.curves.shape[1],
+            "mean": f"{study.scores.mean():.3f}",
+            "std": f"{study.scores.std(ddof=1):.3f}",
+            "lowest": f"{study.scores.min():.3f}",
+            "best": f"{study.scores.max():.3f}",
+            **difference,
+        }
+        for study, difference in zip(ends, differences(ends), strict=True)
+    )
 
 
 @plain_exit()
@@ -83,7 +116,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sweeps", nargs="+", type=Path, help="folders or exported files; the first is the reference")
     studies = [finished_trials(read_trials(place)) for place in parser.parse_args().sweeps]
+    print("Best found: each trial's highest validation\n")
     print(table_of(studies).to_string(index=False))
+    print("\nAt the end: each trial's last validation\n")
+    print(table_of_last(studies).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -128,12 +128,24 @@ def test_recipes_on_paired_seeds_differ_by_a_paired_t_test(results, recipe):
     assert (found.difference.lower, found.difference.upper) == pytest.approx((limits.low, limits.high), abs=1e-12)
 
 
-def test_the_table_of_the_recipes_is_that_of_the_files(results, repository):
+def test_the_tables_of_the_recipes_are_those_of_the_files(results, repository):
     page = (repository / "docs" / "recipes.md").read_text().partition("## Compared")[2].partition("## Studies")[0]
-    said = [
-        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| `.+$", page, re.MULTILINE)
-    ]
-    assert [row[0] for row in said] == list(RECIPES)
+    lines = re.findall(r"^\| `.+$", page, re.MULTILINE)
+    said = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines]
     studies = [finished_trials(read_trials(results / f"mrpc-320-{name}.parquet")) for name in RECIPES]
-    table = runpy.run_path(str(repository / "benchmarks" / "recipes.py"))["table_of"](studies)
-    assert said == [[name, *map(str, row[1:])] for name, row in zip(RECIPES, table.to_numpy().tolist(), strict=True)]
+    script = runpy.run_path(str(repository / "benchmarks" / "recipes.py"))
+    rows = [*script["table_of"](studies).to_numpy().tolist(), *script["table_of_last"](studies).to_numpy().tolist()]
+    assert said == [[name, *map(str, row[1:])] for name, row in zip(2 * RECIPES, rows, strict=True)]
+
+
+def test_the_scores_at_the_end_differ_by_a_paired_t_test(results, repository):
+    studies = [finished_trials(read_trials(results / f"mrpc-320-{name}.parquet")) for name in RECIPES]
+    ends = [study.curves[:, -1] for study in studies]
+    tests = [stats.ttest_rel(end, ends[0]) for end in ends[1:]]
+    limits = [test.confidence_interval(0.95) for test in tests]
+    table = runpy.run_path(str(repository / "benchmarks" / "recipes.py"))["table_of_last"](studies)
+    for said, end, limit in zip(table["difference"][1:], ends[1:], limits, strict=True):
+        assert said == f"{np.mean(end - ends[0]):+.3f} ({limit.low:+.3f} to {limit.high:+.3f})"
+    ranked = sorted(test.pvalue for test in tests)
+    holm = np.maximum.accumulate([min(1, (4 - k) * p) for k, p in enumerate(ranked)])
+    assert sorted(float(p) for p in table["p"][1:] if "<" not in p) == pytest.approx(holm[holm >= 0.001], rel=0.06)
