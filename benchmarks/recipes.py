@@ -21,7 +21,6 @@ second table has the scores of the last validation, which are free of it.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,12 +90,8 @@ def table_of(studies: list[FinishedTrials]) -> pd.DataFrame:
 
 
 def table_of_last(studies: list[FinishedTrials]) -> pd.DataFrame:
-    """A row per sweep, of the scores of the last validation; where a loss was no number, the sweep's lowest score."""
-    ends = []
-    for study in studies:
-        last = study.curves[:, -1]
-        last = np.where(np.isnan(last), study.scores.min(), last)
-        ends.append(replace(study, trials=study.trials.assign(score=last)))
+    """A row per sweep, of the scores of the last validation."""
+    ends = [study.at_the_end for study in studies]
     return pd.DataFrame(
         {
             "sweep": study.name,

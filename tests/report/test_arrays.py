@@ -75,6 +75,12 @@ def test_seeds_that_would_fill_memory_with_empty_cells_are_refused(study_of):
         _ = study.grid
 
 
+def test_at_the_end_a_score_is_the_last_evaluations_or_the_lowest_where_there_is_none(study_of):
+    study = study_of([[0.9, 0.7], [0.6, np.nan], [0.5, 0.8]], [(0, 0), (1, 1), (2, 2)])
+    assert study.at_the_end.scores.tolist() == [0.7, 0.6, 0.8]
+    assert study.scores.tolist() == [0.9, 0.6, 0.8]
+
+
 def test_curves_validated_more_densely_at_first_are_evened_without_losing_the_best(study_of):
     epochs = [0.02, 0.06, 0.1, 0.2, 0.3]
     curves = np.array([[0.9, 0.5, 0.6, 0.7, 0.8], [0.1, 0.2, np.nan, 0.3, 0.4]])

@@ -130,6 +130,19 @@ def test_trials_without_seeds_are_neither_paired_nor_laid_to_seeds(pairs_of):
         compared(pairs_of(a.scores, "old"), b, paired=True)
 
 
+def test_where_one_was_evaluated_more_often_the_last_evaluation_is_compared_too(study_of):
+    curves = 0.8 + 0.02 * np.random.default_rng(0).standard_normal((9, 5))
+    seeds = [(row, row) for row in range(9)]
+    often, once = study_of(curves, seeds, name="often"), study_of(curves[:, :1], seeds, name="once")
+    test = stats.ttest_rel(curves[:, -1], curves[:, 0])
+    limits = test.confidence_interval(0.95)
+    [said] = (note for note in comparison.cautions(compared(often, once, max_budget=0)) if "maximum" in note)
+    assert said.startswith("Best found is a maximum over 5 evaluations of often and 1 of once: more of them alone")
+    difference = (curves[:, -1] - curves[:, 0]).mean()
+    assert f"often less once is {difference:+.4f} on" in said
+    assert f"interval {limits.low:+.4f} to {limits.high:+.4f}, p = {test.pvalue:.2g})" in said
+
+
 def test_a_sweep_with_one_order_seed_answers_for_that_seed_alone(study_of):
     a, b = (
         study_of(scores(8, 0.8, seed)[:, None], [(row, 3) for row in range(8)], name=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -58,6 +58,15 @@ class FinishedTrials:
         """Whether some init seed and some order seed occur in several trials."""
         repeats = self.trials["init"].duplicated().any() and self.trials["order"].duplicated().any()
         return self.sweep.seeded and bool(repeats)
+
+    @property
+    def at_the_end(self) -> FinishedTrials:
+        """The same trials, with the score of the last evaluation in place of the best found.
+
+        It is no maximum over evaluations. Where a trial has none there, its loss was no number: the lowest best found.
+        """
+        last = self.curves[:, -1]
+        return replace(self, trials=self.trials.assign(score=np.where(np.isnan(last), self.scores.min(), last)))
 
     @property
     def even_curves(self) -> np.ndarray:

@@ -530,8 +530,14 @@ def cautions(compared: Compared) -> list[str]:
     said = []
     (a, b), (first, second) = compared.names, (each.curves.shape[1] for each in (compared.a, compared.b))
     if first != second:
+        ends = (each.at_the_end.grid for each in (compared.a, compared.b))
+        result = compare(*ends, paired=compared.result.paired, max_budget=0, level=compared.result.level)
+        last = result.difference
+        limits = f"{percent(result.level)} interval {last.lower:+.4f} to {last.upper:+.4f}, "
         said.append(
-            f"Best found is a maximum over {first} evaluations of {a} and {second} of {b}: more of them alone raise it."
+            f"Best found is a maximum over {count(first, 'evaluation')} of {a} and {second} of {b}: more of them alone"
+            f" raise it. By the last evaluation {a} less {b} is {last.value:+.4f} on average"
+            f" ({'' if np.isnan(last.lower) else limits}{p_value(last.p)})."
         )
     if compared.differing == []:
         said.append(f"{a} and {b} are two sweeps of one method: no setting that can change a trial's numbers differs.")
