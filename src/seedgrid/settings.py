@@ -86,7 +86,7 @@ class Recipe(SettingsGroup):
         batch_size: examples a step.
         learning_rate: peak rate.
         warmup: share of the steps in which the rate rises linearly from 0; then it falls linearly to 0.
-        schedule: ``linear``, or ``dodge2020``: that schedule twice over, once restarted each epoch.
+        schedule: ``linear``, or ``dodge2020``: BERT's released one twice over, once restarted each epoch.
         weight_decay: decoupled, on everything but biases and norms.
         gradient_norm: gradients are clipped to this norm; None: not clipped.
         clip: what has that norm: ``global``, all gradients together; ``tensor``, each parameter tensor's.
@@ -258,7 +258,7 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
 
 
 # Raised when a change of this code changes the numbers of trials: those of before and after do not belong together.
-_ARITHMETIC = 2
+_ARITHMETIC = 3
 
 
 def identity(

@@ -130,7 +130,7 @@ def test_the_rate_of_every_step_of_the_papers_code(fit, recipe):
 
     def factor(step: int) -> float:
         x = step / total
-        return x / 0.2 if x < 0.2 else max((x - 1) / (0.2 - 1), 0)
+        return x / 0.2 if x < 0.2 else max(1 - x, 0)  # not divided by 1 - 0.2
 
     assert rates == pytest.approx([1e-3 * factor(step % 4) * factor(step) for step in range(10)], rel=1e-12)
     assert rates[9] == 0

@@ -17,7 +17,7 @@ def linear_with_warmup(step: int, steps: int, warmup: float) -> float:
 def twice_with_restarts(step: int, steps_per_epoch: int, steps: int, warmup: float) -> float:
     """Factor of the peak rate as the released code of Dodge et al. (2020) had it.
 
-    The training loop scaled the rate by the schedule of the step within the epoch, BertAdam once more by that of the
+    The training loop scaled the rate by BERT's schedule of the step within the epoch, BertAdam once more by that of the
     step within the training. Their ``steps`` can be a few less than are taken: those have rate 0.
 
     Args:
@@ -26,6 +26,10 @@ def twice_with_restarts(step: int, steps_per_epoch: int, steps: int, warmup: flo
         steps: what both schedules take for the length of the training.
         warmup: share of it.
     """
-    return max(0.0, linear_with_warmup(step % steps_per_epoch, steps, warmup)) * max(
-        0.0, linear_with_warmup(step, steps, warmup)
-    )
+    return _of_bert(step % steps_per_epoch, steps, warmup) * _of_bert(step, steps, warmup)
+
+
+def _of_bert(step: int, steps: int, warmup: float) -> float:
+    """The schedule in BERT's first PyTorch releases: after the warm-up 1 - x, so it falls from 1 to 1 - ``warmup``."""
+    progress = step / steps
+    return progress / warmup if progress < warmup else max(0.0, 1 - progress)
