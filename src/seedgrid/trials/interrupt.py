@@ -1,4 +1,7 @@
-"""Ctrl-C once: every trial writes its checkpoint after the step it is in. Twice: at once."""
+"""Ctrl-C once: every trial writes its checkpoint after the step it is in. Twice: at once.
+
+SIGTERM, and SIGUSR1 and SIGUSR2, with which batch systems announce the end of a job's time, are as Ctrl-C once.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import sys
 import threading
 from types import FrameType
 
+POLITE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # those that never end a process at once
+
 _requested = threading.Event()
 _parent = False
 
 
 def listen(*, parent: bool = False) -> None:
-    """Take over SIGINT and SIGTERM in this process, if this is its main thread.
+    """Take over the signals that ask this process to end, if this is its main thread.
 
     Args:
         parent: this process runs the sweep: it tells the user, and passes the request on to its worker processes.
@@ -22,8 +27,8 @@ def listen(*, parent: bool = False) -> None:
     global _parent
     _parent = _parent or parent
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _handle)
-        signal.signal(signal.SIGTERM, _handle)
+        for number in (signal.SIGINT, *POLITE):
+            signal.signal(number, _handle)
 
 
 def requested() -> bool:

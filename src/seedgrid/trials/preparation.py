@@ -19,6 +19,7 @@ from seedgrid.model.pretrained import PACKABLE, locate, weights_digest
 from seedgrid.settings import Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
 from seedgrid.trials.devices import resolve
+from seedgrid.trials.environment import refuse_other_arithmetic
 from seedgrid.trials.store import read_trial, trial_folders
 
 
@@ -60,6 +61,7 @@ def prepare(settings: Settings) -> Prepared:
         InputError: data, model or device cannot be used, or the folder holds trials of another configuration.
     """
     folder = Path(settings.sweep)
+    refuse_other_arithmetic(settings.trainer.threads)
     if settings.prepared is not None:
         return _read(folder, settings.prepared)
     device, precision = resolve(settings.trainer)
