@@ -43,7 +43,7 @@ def run_command(work: Callable[[], bool]) -> None:
 
 def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
-    prepared = [prepare(sweep.settings) for sweep in sweeps]
+    prepared = [prepare(sweep.settings, engine.elsewhere) for sweep in sweeps]
     todo = [_left(sweep) for sweep in sweeps]
     if sweeps[0].settings.dry_run:
         _announce(engine, sweeps, prepared, todo)

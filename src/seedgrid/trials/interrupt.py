@@ -15,6 +15,7 @@ from types import FrameType
 POLITE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # those that never end a process at once
 
 _requested = threading.Event()
+_by: int | None = None
 _parent = False
 
 
@@ -36,13 +37,21 @@ def requested() -> bool:
     return _requested.is_set()
 
 
+def requested_by() -> int | None:
+    """The signal that asked this process to stop first; None before."""
+    return _by
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
+    global _by
     if number == signal.SIGINT and _requested.is_set():
         # At once, for files are whole or absent at every moment: no clean-up that could hang is worth the wait.
         for worker in multiprocessing.active_children():
             worker.kill()
         os._exit(130)
     first = not _requested.is_set()
+    if first:
+        _by = number
     _requested.set()
     if first and _parent:
         # os.write: a signal may come while the main thread is inside a buffered write of its own.

@@ -54,8 +54,12 @@ class Prepared:
     diverged_at: float
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     """Check everything that trials need before any starts, and leave it in the sweep's folder.
+
+    Args:
+        settings: the trials'.
+        elsewhere: they run on other machines, which may have a GPU where this one has none.
 
     Raises:
         InputError: data, model or device cannot be used, or the folder holds trials of another configuration.
@@ -64,7 +68,7 @@ def prepare(settings: Settings) -> Prepared:
     refuse_other_arithmetic(settings.trainer.threads)
     if settings.prepared is not None:
         return _read(folder, settings.prepared)
-    device, precision = resolve(settings.trainer)
+    device, precision = resolve(settings.trainer, elsewhere)
     model_folder = locate(settings.model)
     check_fit(settings, model_folder)
     data = load(settings.task, settings.data)
