@@ -6,7 +6,9 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def run_on_slurm(
     try:
         # Not what this command's own job, if it runs in one, was given.
         configured = os.environ.get("SLURM_CONF")
-        with submitit.helpers.clean_env():
+        with submitit.helpers.clean_env(), redirect_stderr(StringIO()):  # sbatch's own words are in the error
             if configured is not None:
                 os.environ["SLURM_CONF"] = configured
             jobs = executor.map_array(task, *zip(*arguments, strict=True))
@@ -136,6 +138,9 @@ def _wait_for(jobs: Sequence[submitit.Job[JobReturn]]) -> list[JobReturn]:
             final = result is not None and getattr(result.return_value, "status", None) != "interrupted"
             if final or (job.job_id in ended and (result or now - ended[job.job_id] > _PATIENCE or stopping)):
                 returned[job.job_id] = result or _lost(job, state)
+                if result is not None and not final and not stopping:
+                    how = "by its time limit, scancel or preemption"
+                    returned[job.job_id] = _instead(f"its job {job.job_id} was asked to end before it was done ({how})")
         time.sleep(0.5)
     return [returned[job.job_id] for job in jobs]
 
