@@ -38,7 +38,11 @@ def write(folder: Path, trials: int, steps: int, evaluations: int) -> None:
         header = {
             "record_version": RECORD_VERSION,
             "status": "completed",
-            "config": {},
+            "config": {"task": {"name": "grammar", "metric": "accuracy"}},
+            "identity": {"data.validation": ""},
+            "versions": {},
+            "train_examples": steps,
+            "validation_examples": 1,
             "steps": steps,
             "seconds": 1.0,
             "error": None,

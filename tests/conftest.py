@@ -304,6 +304,7 @@ def write_sweep():
             for step, score in ((10, 0.5), (20, round(final - 0.1, 3)), (30, final)):
                 logits = torch.zeros(40, 2)
                 record.add_evaluation(Evaluation(step, step / 10, 0.6, {metric: score}, score, 0.1, logits))
+            record.train_rows = [(step, 0.6, rate) for step in range(1, 31)]
             record.gradient_norms = norms(init, order) if norms else []
             record.write((status or {}).get((init, order), "completed"), seconds=120.0)
         return folder

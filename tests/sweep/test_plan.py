@@ -92,6 +92,7 @@ def earlier_sweep(folder, curves, metric="accuracy", status="completed", epochs=
         pd.DataFrame({"step": steps, "epoch": epoch, "loss": 0.5, "score": scores}).to_parquet(
             trial / "evaluations.parquet", index=False
         )
+        pd.DataFrame({"step": steps, "loss": 0.5, "learning_rate": 0.0}).to_parquet(trial / "train_loss.parquet")
         record = {
             "record_version": 1,
             "status": status,

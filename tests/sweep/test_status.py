@@ -85,7 +85,7 @@ def test_only_a_held_lock_makes_a_trial_run(sweep, run):
 def test_of_equal_scores_the_smaller_seeds_are_the_best(write_sweep, tmp_path):
     folder = write_sweep(tmp_path / "sweep", 1, 3)
     for name in NAMES[:3]:
-        set_back(folder / name, 1, 10.0, "completed")
+        set_back(folder / name, 1, 10.0, "nonfinite")
     assert SweepWatch(folder).look().best == (0.5, Seeds(init=0, order=0))
 
 
@@ -123,10 +123,10 @@ def test_what_changed_is_seen_at_the_next_look(sweep):
     watched = SweepWatch(sweep)
     assert watched.look().running[0].step == 10
     set_back(sweep / NAMES[1], 1, 60.0, "failed")
-    set_back(sweep / NAMES[2], 0, 1.0, "completed")
+    set_back(sweep / NAMES[2], 0, 1.0, "nonfinite")
     seen = watched.look()
     assert seen.running == ()
-    assert seen.counts == {"completed": 4, "nonfinite": 1, "failed": 3}
+    assert seen.counts == {"completed": 3, "nonfinite": 2, "failed": 3}
 
 
 def plan(folder, resume_by="checkpoint", extend=0, **decided):
@@ -176,8 +176,8 @@ def test_after_the_last_rung_the_end_is_that_of_those_that_go_on(write_sweep, tm
     scored = dict.fromkeys(NAMES, 0.5)
     decision = Decision(step=10, scores=scored, ended={}, kept=(NAMES[2], NAMES[0]), cost=4 / 3, found=0)
     plan(folder, resume_by, decisions=(decision,))
-    for name in NAMES:
-        set_back(folder / name, 1, 40.0, "completed" if name == NAMES[3] else "stopped")
+    for name in NAMES[:3]:
+        set_back(folder / name, 1, 40.0, "stopped")
     # All have come to step 10, this one to 20.
     donor = write_sweep(tmp_path / "donor", 1, 1) / NAMES[0]
     donor.joinpath("evaluations.parquet").replace(folder / NAMES[2] / "evaluations.parquet")
@@ -384,9 +384,9 @@ def test_in_a_terminal_it_follows_the_sweep_over_a_pause_to_its_end(terminal, sw
     time.sleep(0.5)
     run(sweep / NAMES[2])
     terminal.read_until("1 running, 1 interrupted")
-    set_back(sweep / NAMES[2], 2, 90.0, "completed")
+    set_back(sweep / NAMES[2], 2, 90.0, "nonfinite")
     run.close()
-    assert "4 completed, 1 nonfinite, 2 failed, 1 interrupted" in terminal.read_until()
+    assert "3 completed, 2 nonfinite, 2 failed, 1 interrupted" in terminal.read_until()
     assert terminal.process.wait(timeout=20) == 0
 
 

@@ -129,7 +129,10 @@ def test_killed_while_it_stops_at_a_rung_a_trial_goes_on_to_the_same_numbers(
     assert numbers(sweep) == numbers(undisturbed)
 
 
-def test_asked_to_stop_a_trial_writes_its_checkpoint_and_goes_on_from_it(warm, overrides, undisturbed, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_asked_to_stop_a_trial_writes_its_checkpoint_and_goes_on_from_it(
+    warm, overrides, undisturbed, tmp_path, number
+):
     sweep = tmp_path / "sweep"
     patient = [*overrides, "checkpoint.minutes=10", f"sweep={sweep}"]
     pid = warm.start(patient)
@@ -137,7 +140,7 @@ def test_asked_to_stop_a_trial_writes_its_checkpoint_and_goes_on_from_it(warm, o
     deadline = time.monotonic() + 60
     while not (trial / "evaluations.parquet").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.kill(pid, signal.SIGINT)
+    os.kill(pid, number)
     assert warm.wait() == 0
     assert json.loads((trial / "trial.json").read_text())["status"] == "running"
     assert (trial / "checkpoint" / "state.pt").exists()

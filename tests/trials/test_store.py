@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
+from seedgrid.sweep.status import SweepWatch
 from seedgrid.trials.store import (
     check_finished,
     read_seeds,
@@ -27,6 +29,7 @@ from seedgrid.trials.store import (
 
 FILES = ("trial.json", "evaluations.parquet", "train_loss.parquet", "predictions.npz")
 CONFIG = {"task": {"name": "grammar", "metric": "accuracy"}}
+EVALUATION = {"schedule": "even", "per_epoch": 2, "at_start": True}
 
 
 def write_trial(
@@ -60,7 +63,7 @@ def write_trial(
         "record_version": 1,
         "seeds": seeds.model_dump(),
         "status": status,
-        "steps": 20,
+        "steps": steps[-1] if status == "completed" else 20,  # of the whole training
         "seconds": 12.5,
         "error": None,
         "diverged_at": diverged_at,
@@ -295,7 +298,10 @@ def test_a_failed_trials_error_is_kept_and_it_has_not_diverged(tmp_path):
 
 def test_listing_trials_reads_no_losses(sweep):
     for folder in sweep.iterdir():
-        (folder / "train_loss.parquet").write_bytes(b"not read")
+        path = folder / "train_loss.parquet"
+        content = bytearray(path.read_bytes())
+        content[4:200] = bytes(196)  # its rows are counted at the end of the file
+        path.write_bytes(content)
     records = read_sweep(sweep)
     assert len(records.trials) == 3
     with pytest.raises(InputError, match=r"train_loss\.parquet: damaged"):
@@ -371,3 +377,51 @@ def test_a_finished_trial_with_a_missing_or_damaged_file_does_not_pass_the_check
     assert refusal(check_finished, path.parent) == f"{path}: damaged; redo=true runs the trial again"
     path.unlink()
     assert refusal(check_finished, path.parent) == f"{path}: missing; redo=true runs the trial again"
+
+
+def lose(folder: Path, name: str, rows: slice) -> None:
+    """Keep only some rows of a trial's table."""
+    table = pd.read_parquet(folder / name)
+    table[rows].to_parquet(folder / name, index=False)
+
+
+PLANNED = {"steps_per_epoch": 10, "config": CONFIG | {"evaluation": EVALUATION}}
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "rows", "reason"),
+    [
+        ("completed", "train_loss.parquet", slice(5, None), "completed with 15 of 20 training losses"),
+        ("completed", "evaluations.parquet", slice(1, None), r"other evaluations than planned \(step 0\)"),
+        ("completed", "evaluations.parquet", slice(-1), "completed, and its last evaluation is at step 15 of 20"),
+        ("nonfinite", "evaluations.parquet", slice(1, None), r"nonfinite with other evaluations .* \(step 0\)"),
+        ("stopped", "train_loss.parquet", slice(12), "stopped with an evaluation at step 20 and 12 training losses"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused_by_every_reader(tmp_path, status, name, rows, reason):
+    folder = write_trial(tmp_path, Seeds(), [0.5, 0.6, 0.7, 0.7, 0.8], status=status, **PLANNED)
+    check_finished(folder)
+    assert len(read_sweep(tmp_path).trials) == 1
+    lose(folder, name, rows)
+    for message in (
+        refusal(read_sweep, tmp_path),
+        refusal(check_finished, folder),
+        *SweepWatch(tmp_path).look().damaged,
+    ):
+        assert re.match(rf"{folder}: .*{reason}.*; redo=true runs the trial again", message), message
+
+
+def test_a_trial_that_ended_early_may_have_fewer_rows(tmp_path):
+    for init, status in enumerate(("nonfinite", "stopped", "running", "failed")):
+        write_trial(tmp_path, Seeds(init=init), [0.5, 0.6, 0.7], status=status, **PLANNED)
+    write_trial(tmp_path, Seeds(init=9), [0.5], status="nonfinite", **PLANNED)
+    assert read_sweep(tmp_path).trials["last_step"].tolist() == [10, 10, 10, 10, 0]
+    assert not SweepWatch(tmp_path).look().damaged
+    for init in (0, 1, 9):
+        check_finished(tmp_path / trial_name(Seeds(init=init)))
+
+
+def test_predictions_of_other_evaluations_do_not_pass_the_check(tmp_path):
+    folder = write_trial(tmp_path, Seeds(), [0.5, 0.6])
+    np.savez(folder / "predictions.npz", steps=[5], logits=np.zeros((1, 3, 2), np.float32), labels=np.array([0, 1, 1]))
+    assert "predictions of other evaluations than recorded" in refusal(check_finished, folder)

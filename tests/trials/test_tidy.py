@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -201,10 +202,10 @@ def test_any_text_is_read_or_refused_in_one_line(written, text, headed):
 
 
 def record(sweep: Path, init: int, order: int, scores: list[float], status: str, error: str | None = None) -> None:
-    """A trial's record as it lies on disk: ``scores`` at steps 0, 5, 10, ..., ten steps are an epoch."""
+    """A trial's record as it lies on disk: ``scores`` at steps 0, 10, 20, ..., ten steps are an epoch."""
     folder = sweep / f"init={init:03d},order={order:03d}"
     folder.mkdir(parents=True)
-    steps = np.arange(len(scores)) * 5
+    steps = np.arange(len(scores)) * 10
     table = {"step": steps, "score": np.array(scores, float)}
     if scores:
         losses = np.where(status == "nonfinite", np.nan, 0.7 - 0.01 * steps)
@@ -217,6 +218,8 @@ def record(sweep: Path, init: int, order: int, scores: list[float], status: str,
             "seconds": 0.25,
         }
     pd.DataFrame(table).to_parquet(folder / "evaluations.parquet", index=False)
+    losses = pd.DataFrame({"step": range(1, 21), "loss": 0.5, "learning_rate": 1e-3})
+    losses.to_parquet(folder / "train_loss.parquet", index=False)
     trial = {
         "record_version": 1,
         "seeds": {"init": init, "order": order, "dropout": 0},
@@ -382,7 +385,7 @@ def test_a_sweep_in_several_row_groups_comes_back_whole(tmp_path):
 def test_an_export_is_replaced_by_one_of_the_same_sweeps_and_by_no_other(recorded, foreign, tmp_path):
     path = tmp_path / "trials.parquet"
     export_parquet([recorded], path)
-    record(recorded.folder, 3, 0, [0.5, 0.75], "completed")
+    record(recorded.folder, 3, 0, [0.5, 0.5, 0.75], "completed")
     export_parquet([read_sweep(recorded.folder), foreign], path)
     assert [len(sweep.trials) for sweep in read_exported(path)] == [7, 3]
     whole = path.read_bytes()
@@ -452,3 +455,15 @@ def test_other_files_are_no_exports(recorded, written, tmp_path):
         with pytest.raises(InputError) as error:
             read_exported(wrong)
         assert str(wrong) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_export_of_which_a_completed_trial_lost_rows_is_refused(recorded, tmp_path):
+    path = tmp_path / "trials.parquet"
+    export_parquet([recorded], path)
+    table = pq.read_table(path)
+    last = pc.and_(pc.equal(table["init"], 0), pc.equal(table["step"], 20))
+    pq.write_table(table.filter(pc.invert(pc.fill_null(last, False))), path)
+    with pytest.raises(
+        InputError, match=r"damaged \(init=000,order=000: completed, and its last evaluation is at step 10 of 20"
+    ):
+        read_exported(path)

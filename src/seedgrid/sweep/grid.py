@@ -43,7 +43,7 @@ def run_command(work: Callable[[], bool]) -> None:
 
 def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
-    prepared = [prepare(sweep.settings) for sweep in sweeps]
+    prepared = [prepare(sweep.settings, engine.elsewhere) for sweep in sweeps]
     todo = [_left(sweep) for sweep in sweeps]
     if sweeps[0].settings.dry_run:
         _announce(engine, sweeps, prepared, todo)
@@ -118,6 +118,9 @@ def print_duration(engine: Engine, sweep: PlannedSweep, prepared: Prepared, stag
         stages: one after the other, each of so many trials, that cost so many full trainings each.
     """
     each, source = seconds_a_trial(Path(sweep.settings.sweep)), "so far"
+    if each is None and engine.elsewhere:
+        print("  how long is known once a trial has ended: they run on other machines")
+        return
     if each is None:
         from seedgrid.trials.estimate import estimate_seconds
 
@@ -125,6 +128,8 @@ def print_duration(engine: Engine, sweep: PlannedSweep, prepared: Prepared, stag
     trainer = sweep.settings.trainer
     in_one_process = engine.config.hydra.runtime.choices["hydra/launcher"] == "basic"
     most = 1 if in_one_process else workers(trainer.accelerator, trainer.threads, trainer.per_gpu)
+    if engine.elsewhere:
+        most = engine.config.hydra.launcher.array_parallelism
     at_once = min(most, max(trials for trials, _ in stages))
     seconds = sum(each * trials * cost / min(at_once, trials) for trials, cost in stages if trials)
     print(f"  about {hours(seconds)}, {at_once} at once ({hours(each)} a trial, {source})")

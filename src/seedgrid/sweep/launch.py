@@ -31,6 +31,11 @@ class Engine:
     task_function: TaskFunction
     config: DictConfig
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether trials run on other machines, whose devices cannot be seen from here."""
+        return self.config.hydra.runtime.choices["hydra/launcher"] == "slurm"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -70,6 +75,8 @@ def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
         )
         try:
             returned = launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
+        except InputError:
+            raise
         except Exception as error:  # each launcher has its own kinds for "a worker died"
             jobs = [job for job in jobs if _open(job)]
             if interrupt.requested() or not jobs:

@@ -37,7 +37,7 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
     for sweep in sweeps:
         check_choices(options, sweep.seeds)
-    prepared = [prepare(sweep.settings) for sweep in sweeps]
+    prepared = [prepare(sweep.settings, engine.elsewhere) for sweep in sweeps]
     studies = [
         Study(sweep, ready, make_plan(options, sweep, ready)) for sweep, ready in zip(sweeps, prepared, strict=True)
     ]

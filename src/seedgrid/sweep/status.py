@@ -18,7 +18,7 @@ from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.seeds import Seeds
 from seedgrid.trials.rungs import StartMany, read_start_many
-from seedgrid.trials.store import FINISHED, is_running, read_seeds, read_trial, trial_folders
+from seedgrid.trials.store import FINISHED, check_complete, is_running, read_seeds, read_trial, trial_folders
 
 _GRID = ".cache/grid.json"  # trials of the latest command that ran a grid
 OF_LATE = 10  # ended trials whose pace is taken for that of the next ones
@@ -219,6 +219,7 @@ def _read(seeds: Seeds, folder: Path, written: int) -> _Record:
         reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
         raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
     pairs = list(zip(curve["step"].to_pylist(), curve["score"].to_pylist(), strict=True))
+    check_complete(folder, trial, [step for step, _ in pairs])
     try:
         return _Record(
             seeds=seeds,

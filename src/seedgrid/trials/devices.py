@@ -31,8 +31,8 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU"))
 
 
-def resolve(trainer: TrainerSettings) -> tuple[str, str]:
-    """Device type (``cpu`` or ``gpu``) and precision of a trial.
+def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str]:
+    """Device type (``cpu`` or ``gpu``) and precision of a trial, here or on another machine.
 
     Raises:
         InputError: a GPU is asked for and there is none, or a precision that the device lacks.
@@ -40,7 +40,7 @@ def resolve(trainer: TrainerSettings) -> tuple[str, str]:
     device = trainer.accelerator
     if device == "auto":
         device = "gpu" if visible_gpus() else "cpu"
-    if device == "gpu" and not visible_gpus():
+    if device == "gpu" and not visible_gpus() and not elsewhere:
         raise InputError("trainer.accelerator=gpu: no GPU is visible here; use trainer=cpu, or check nvidia-smi")
     if trainer.precision == "auto":
         return device, "bf16-mixed" if device == "gpu" else "32-true"

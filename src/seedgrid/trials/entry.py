@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
+from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.store import FINISHED, check_finished, read_sweep, read_trial, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
@@ -29,6 +30,7 @@ def train(config: DictConfig) -> object:
     code 1 if the trial failed or the config cannot be used.
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        interrupt.listen()  # before torch is imported: a launcher's own handler may raise inside of a trial
         from seedgrid.trials.run import Outcome, run_trial
 
         keep_worker()

@@ -1,4 +1,7 @@
-"""Ctrl-C once: every trial writes its checkpoint after the step it is in. Twice: at once."""
+"""Ctrl-C once: every trial writes its checkpoint after the step it is in. Twice: at once.
+
+SIGTERM, and SIGUSR1 and SIGUSR2, with which batch systems announce the end of a job's time, are as Ctrl-C once.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ import sys
 import threading
 from types import FrameType
 
+POLITE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # those that never end a process at once
+
 _requested = threading.Event()
+_by: int | None = None
 _parent = False
 
 
 def listen(*, parent: bool = False) -> None:
-    """Take over SIGINT and SIGTERM in this process, if this is its main thread.
+    """Take over the signals that ask this process to end, if this is its main thread.
 
     Args:
         parent: this process runs the sweep: it tells the user, and passes the request on to its worker processes.
@@ -22,8 +28,8 @@ def listen(*, parent: bool = False) -> None:
     global _parent
     _parent = _parent or parent
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _handle)
-        signal.signal(signal.SIGTERM, _handle)
+        for number in (signal.SIGINT, *POLITE):
+            signal.signal(number, _handle)
 
 
 def requested() -> bool:
@@ -31,13 +37,21 @@ def requested() -> bool:
     return _requested.is_set()
 
 
+def requested_by() -> int | None:
+    """The signal that asked this process to stop first; None before."""
+    return _by
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
+    global _by
     if number == signal.SIGINT and _requested.is_set():
         # At once, for files are whole or absent at every moment: no clean-up that could hang is worth the wait.
         for worker in multiprocessing.active_children():
             worker.kill()
         os._exit(130)
     first = not _requested.is_set()
+    if first:
+        _by = number
     _requested.set()
     if first and _parent:
         # os.write: a signal may come while the main thread is inside a buffered write of its own.

@@ -19,6 +19,7 @@ from seedgrid.model.pretrained import PACKABLE, locate, weights_digest
 from seedgrid.settings import Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
 from seedgrid.trials.devices import resolve
+from seedgrid.trials.environment import refuse_other_arithmetic
 from seedgrid.trials.store import read_trial, trial_folders
 
 
@@ -53,16 +54,21 @@ class Prepared:
     diverged_at: float
 
 
-def prepare(settings: Settings) -> Prepared:
+def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     """Check everything that trials need before any starts, and leave it in the sweep's folder.
+
+    Args:
+        settings: the trials'.
+        elsewhere: they run on other machines, which may have a GPU where this one has none.
 
     Raises:
         InputError: data, model or device cannot be used, or the folder holds trials of another configuration.
     """
     folder = Path(settings.sweep)
+    refuse_other_arithmetic(settings.trainer.threads)
     if settings.prepared is not None:
         return _read(folder, settings.prepared)
-    device, precision = resolve(settings.trainer)
+    device, precision = resolve(settings.trainer, elsewhere)
     model_folder = locate(settings.model)
     check_fit(settings, model_folder)
     data = load(settings.task, settings.data)

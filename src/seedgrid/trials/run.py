@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import inspect
 import logging
 import math
+import os
 import platform
 import resource
 import sys
@@ -17,12 +19,14 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.utils.deterministic
 from filelock import Timeout
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -248,7 +252,7 @@ def _train(
     )
     last_step = prepared.steps if settings.rung is None else settings.rung
     checkpoints = _Checkpoints(record, best_model, settings.checkpoint.minutes, last_step, seconds)
-    trainer = pl.Trainer(
+    trainer = lone_trainer(
         accelerator=prepared.device,
         devices=devices,
         precision=prepared.precision,
@@ -262,7 +266,6 @@ def _train(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        default_root_dir=record.folder,
     )
     record.write("running", seconds())
     status = "failed"
@@ -303,6 +306,17 @@ def _train(
     if status != "interrupted":
         (record.folder / "traceback.txt").unlink(missing_ok=True)  # of an earlier try
     return status
+
+
+def lone_trainer(**given: Any) -> pl.Trainer:
+    """A Trainer of one process on one device, with its defaults for all that is not given, wherever it runs.
+
+    By itself Lightning takes part in Slurm, torchrun, LSF, MPI and Kubeflow where it finds their variables, loads a
+    ``hpc_ckpt_*.ckpt`` that lies in its root folder, and reads what is not given from ``PL_TRAINER_...``.
+    """
+    defaults = {name: parameter.default for name, parameter in inspect.signature(pl.Trainer).parameters.items()}
+    alone = {"plugins": [LightningEnvironment()], "default_root_dir": os.devnull}
+    return pl.Trainer(**defaults | alone | given)
 
 
 def network_of(settings: Settings, prepared: Prepared) -> tuple[PreTrainedModel, bool]:
@@ -415,6 +429,9 @@ def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRe
 def configure_process(threads: int) -> None:
     """Threads decide the order of additions, so they are part of a trial; what libraries say is not."""
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")  # whatever TORCH_ALLOW_TF32_CUBLAS_OVERRIDE says
+    # Lightning's loggers write in rank 0 alone, and took their rank from RANK, SLURM_PROCID, ... when imported.
+    LightningEnvironment().set_global_rank(0)
     # Deterministic algorithms also fill memory that nobody has written yet, to show whoever reads it; nobody does.
     torch.utils.deterministic.fill_uninitialized_memory = False
     _keep_freed_memory()

@@ -9,9 +9,9 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from seedgrid.errors import InputError
+from seedgrid.evaluation.schedule import dodge2020_steps, evaluation_steps
 from seedgrid.seeds import Seeds
 from seedgrid.tasks import majority_score
 
@@ -155,20 +156,96 @@ def read_trial(folder: Path) -> dict[str, Any]:
 
 
 def check_finished(folder: Path) -> None:
-    """Raise InputError unless all files of a finished or stopped trial are there and can be opened; reads no loss."""
+    """Raise InputError unless all files of a finished or stopped trial are there, can be opened, and are complete."""
+    evaluated = predicted = None
     for name in ("evaluations.parquet", "train_loss.parquet", NORMS, "predictions.npz"):
         path = folder / name
         try:
-            if name.endswith(".parquet"):
-                pq.read_metadata(path)
-            else:
+            if name == "predictions.npz":
                 with np.load(path) as archive:
-                    archive["steps"]
+                    predicted = archive["steps"].tolist()
+            elif name == "evaluations.parquet":
+                evaluated = pq.read_table(path, columns=["step"])["step"].to_pylist()
+            else:
+                pq.read_metadata(path)
         except Exception as error:  # pyarrow, zipfile and the file system each have their own kinds
             if name == NORMS and isinstance(error, FileNotFoundError):
                 continue
             reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
             raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
+    check_complete(folder, read_trial(folder), evaluated)
+    if predicted != evaluated:
+        raise InputError(f"{path}: predictions of other evaluations than recorded; redo=true runs the trial again")
+
+
+def check_complete(folder: Path, trial: dict[str, Any], evaluated: Sequence[int]) -> None:
+    """Raise InputError where a trial's record cannot be what a trial of its status leaves; reads no loss.
+
+    Every reader of records asks this: a trial that is completed by its word and not by its rows was not trained as its
+    configuration says.
+
+    Args:
+        folder: the trial's.
+        trial: what is in its ``trial.json``.
+        evaluated: steps of its evaluations, as recorded.
+    """
+    if trial["status"] not in (*FINISHED, "stopped"):
+        return
+    path = folder / "train_loss.parquet"
+    try:
+        losses = pq.read_metadata(path).num_rows
+    except (OSError, pa.ArrowException) as error:
+        reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+        raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
+    gap = find_gap(trial["status"], trial["steps"], losses, evaluated, _planned(trial))
+    if gap is not None:
+        raise InputError(f"{folder}: {gap}; redo=true runs the trial again")
+
+
+def find_gap(
+    status: str, steps: int, losses: int | None, evaluated: Sequence[int], planned: tuple[int, ...] | None
+) -> str | None:
+    """Why a trial's record cannot be; None if it can.
+
+    Args:
+        status: completed, nonfinite or stopped.
+        steps: of the whole training.
+        losses: steps whose loss is recorded; None: not known.
+        evaluated: steps of its evaluations, as recorded.
+        planned: steps at which the configuration has it evaluated; None: not known.
+    """
+    completed = status == "completed"
+    if losses is not None and (losses != steps if completed else losses > steps):
+        return f"{status} with {losses} of {steps} training losses"
+    last = evaluated[-1] if evaluated else 0
+    if completed and last != steps:
+        return f"completed, and its last evaluation is at step {last} of {steps}"
+    expected = evaluated if planned is None else planned if completed else planned[: len(evaluated)]
+    differing = sorted({*evaluated} ^ {*expected})
+    if differing:
+        return f"{status} with other evaluations than planned (step {differing[0]})"
+    if losses is not None and last > losses:
+        return f"{status} with an evaluation at step {last} and {losses} training losses"
+    return None
+
+
+def _planned(trial: dict[str, Any]) -> tuple[int, ...] | None:
+    per_epoch = trial.get("steps_per_epoch")
+    return None if per_epoch is None else planned_evaluations(trial["config"], trial["steps"], per_epoch)
+
+
+def planned_evaluations(config: dict[str, Any], steps: int, steps_per_epoch: int) -> tuple[int, ...] | None:
+    """Steps at which a recorded configuration has a trial evaluated; None where it does not say."""
+    evaluation = config.get("evaluation", {})
+    asked = [evaluation.get(name) for name in ("schedule", "per_epoch", "at_start")]
+    return None if None in asked else _schedule(*asked, steps, steps_per_epoch)
+
+
+@lru_cache(maxsize=16)
+def _schedule(kind: str, per_epoch: float, at_start: bool, steps: int, steps_per_epoch: int) -> tuple[int, ...]:
+    if kind == "dodge2020":
+        return tuple(dodge2020_steps(steps, steps_per_epoch, at_start))
+    return tuple(evaluation_steps(steps, steps_per_epoch, per_epoch, at_start))
 
 
 @dataclass(frozen=True)
@@ -239,10 +316,14 @@ def read_sweep(folder: Path | str) -> Sweep:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"sweep={folder}: no such folder; run a sweep first, or name another one")
-    rows, first = [], None
+    rows, tables, first = [], [], None
     for seeds, path in trial_folders(folder):
         trial = read_trial(path)
         first = first or trial
+        table = _read_table(path, "evaluations.parquet", trial["status"])
+        if table is not None:
+            check_complete(path, trial, table["step"].to_pylist())
+        tables.append(table)
         rows.append(
             {
                 **seeds.model_dump(),
@@ -254,7 +335,7 @@ def read_sweep(folder: Path | str) -> Sweep:
             }
         )
     trials = pd.DataFrame(rows, columns=["init", "order", "dropout", "status", "steps", "seconds", "error", "folder"])
-    evaluations = _read_tables(trials, "evaluations.parquet")
+    evaluations = _one_frame(trials, tables)
     if first is None:
         return Sweep(folder, *with_best(trials, evaluations, None), {}, folder.name)
     return Sweep(
@@ -286,22 +367,29 @@ def _majority(trials: pd.DataFrame, metric: str) -> float | None:
     return None
 
 
+def _read_table(folder: Path, name: str, status: str) -> pa.Table | None:
+    """A file of a trial; None where the trial may do without."""
+    path = folder / name
+    try:
+        return pq.read_table(path)
+    except FileNotFoundError:
+        if status in FINISHED and name != NORMS:
+            raise InputError(f"{path}: missing; redo=true runs the trial again") from None
+        return None
+    except (OSError, pa.ArrowException):
+        raise InputError(f"{path}: damaged; redo=true runs the trial again") from None
+
+
 def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
-    """One frame of all trials' files of this name, seeds first; trials without it are left out."""
-    tables, seeds = [], []
-    for trial in trials.itertuples():
-        path = Path(trial.folder) / name
-        try:
-            tables.append(pq.read_table(path))
-        except FileNotFoundError:
-            if trial.status in FINISHED and name != NORMS:
-                raise InputError(f"{path}: missing; redo=true runs the trial again") from None
-            continue
-        except (OSError, pa.ArrowException):
-            raise InputError(f"{path}: damaged; redo=true runs the trial again") from None
-        seeds.append((trial.init, trial.order, trial.dropout))
-    if not tables:
+    return _one_frame(trials, [_read_table(Path(each.folder), name, each.status) for each in trials.itertuples()])
+
+
+def _one_frame(trials: pd.DataFrame, tables: list[pa.Table | None]) -> pd.DataFrame:
+    """One frame of all trials' tables, seeds first; trials without one are left out."""
+    there = [table is not None for table in tables]
+    if not any(there):
         return pd.DataFrame(columns=["init", "order", "dropout", "step"])
+    tables[:] = [table for table in tables if table is not None]
     lengths = [len(table) for table in tables]
     table = pa.concat_tables(tables, promote_options="default")
     tables.clear()
@@ -309,7 +397,7 @@ def _read_tables(trials: pd.DataFrame, name: str) -> pd.DataFrame:
     frame = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
     for position, column in enumerate(("init", "order", "dropout")):
-        frame.insert(position, column, np.repeat([seed[position] for seed in seeds], lengths))
+        frame.insert(position, column, np.repeat(trials.loc[there, column].to_numpy(), lengths))
     return frame
 
 

@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from seedgrid import __version__
 from seedgrid.errors import InputError
 from seedgrid.files import read_text, write_whole
+from seedgrid.seeds import Seeds
+from seedgrid.settings import steps_per_epoch
 from seedgrid.tasks import METRIC_COLUMNS
-from seedgrid.trials.store import Sweep, read_sweep, with_best
+from seedgrid.trials.store import FINISHED, Sweep, find_gap, planned_evaluations, read_sweep, trial_name, with_best
 
 SEEDS = ("init", "order", "dropout")
 KNOWN_COLUMNS = (*SEEDS, "step", "epoch", "score")
@@ -454,5 +456,20 @@ def _read_back(path: Path, facts: dict[str, Any]) -> tuple[Sweep, int]:
     columns = facts["evaluation_columns"]
     evaluations = pq.read_table(path, columns=columns, filters=[*of_sweep, ("step", ">=", 0)])  # not null, that is
     evaluations = evaluations.to_pandas(split_blocks=True, self_destruct=True)
+    _check_complete(trials, evaluations, facts)
     with_facts = {name: facts[name] for name in _FACTS}
     return Sweep(path, *with_best(trials, evaluations, facts["diverged_at"]), **with_facts), rows
+
+
+def _check_complete(trials: pd.DataFrame, evaluations: pd.DataFrame, facts: dict[str, Any]) -> None:
+    """Raise ValueError where a trial's rows cannot be what a trial of its status leaves."""
+    evaluated = evaluations.groupby(list(SEEDS))["step"].agg(list).to_dict()
+    batch_size, planned = facts["config"].get("recipe", {}).get("batch_size"), None
+    for trial in trials[trials["status"].isin((*FINISHED, "stopped"))].itertuples():
+        if batch_size is not None and facts["train_examples"] is not None:
+            per_epoch = steps_per_epoch(facts["train_examples"], batch_size)
+            planned = planned_evaluations(facts["config"], trial.steps, per_epoch)
+        steps = evaluated.get((trial.init, trial.order, trial.dropout), [])
+        gap = find_gap(trial.status, trial.steps, None, steps, planned)
+        if gap is not None:
+            raise ValueError(f"{trial_name(Seeds(init=trial.init, order=trial.order, dropout=trial.dropout))}: {gap}")
