@@ -16,6 +16,11 @@ class InputError(ValueError):
     """One line that names the key or file, its value and the remedy; entry points print it and exit with code 1."""
 
 
+def one_line(error: BaseException) -> str:
+    """An error's kind and what it says, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 @contextmanager
 def plain_exit() -> Iterator[None]:
     """Around a command's work: ends it without a traceback where its user, or the file system, is the reason.

@@ -66,6 +66,19 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def note_start(folder: Path) -> None:
+    """Leave, in the time of its lock's file, that a job of the trial of ``folder`` began, even if it comes no further."""
+    Path(trial_lock(folder).lock_file).touch()
+
+
+def last_start(folder: Path) -> int | None:
+    """When :func:`note_start` was last called for a trial; None: never."""
+    try:
+        return (folder.parent / ".cache" / "locks" / f"{folder.name}.lock").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def read_seeds(name: str) -> Seeds | None:
     """The inverse of :func:`trial_name`; None for any other name."""
     match = _NAME.fullmatch(name)
