@@ -46,11 +46,14 @@ def run_on_ray(
         from ray.exceptions import RayError, RayTaskError
     except ImportError:
         raise InputError("hydra/launcher=ray_trials: Ray is not installed; pip install ray") from None
-    if address is None:
-        ray.init("local", num_cpus=workers("cpu", 1, 1), include_dashboard=False, **_QUIET)
-    else:
-        _check_answer(address)
-        ray.init(address, **_QUIET)
+    own = {"num_cpus": workers("cpu", 1, 1), "include_dashboard": False}
+    try:
+        if address is not None:
+            _check_answer(address)
+        ray.init(address or "local", log_to_driver=False, logging_level="error", **({} if address else own))
+    except Exception as error:  # a traceback in it ends with what Ray has to say
+        reason = str(error.__cause__ or error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise InputError(f"hydra.launcher.address={address or 'null'}: no Ray there ({reason[0]})") from None
     interrupt.listen(parent=True)  # again: Ray has put a handler in front of ours that ends the process at SIGTERM
     try:
         _check_room([node["Resources"] for node in ray.nodes() if node["Alive"]], address, num_cpus, num_gpus)
@@ -71,7 +74,7 @@ def run_on_ray(
                 try:
                     results[place] = ray.get(reference)
                 except RayTaskError as error:
-                    lost = error.cause
+                    lost = error.cause or error
                 except RayError as error:
                     lost = error
         if lost is not None:
@@ -81,20 +84,11 @@ def run_on_ray(
         ray.shutdown()
 
 
-_QUIET = {"log_to_driver": False, "logging_level": "error"}
-
-
 def _check_answer(address: str) -> None:
-    """Raise InputError where nothing listens at ``HOST:PORT``: Ray itself asks for minutes before it says so."""
+    """Raise OSError where nothing listens at ``HOST:PORT``: Ray itself asks for minutes before it says so."""
     host, _, port = address.rpartition(":")
-    if "/" in host or not (host and port.isdecimal()):
-        return  # auto, or another of Ray's kinds, which it is quick about
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(
-            f"hydra.launcher.address={address}: nothing answers there ({error}); give what `ray start --head` printed"
-        ) from None
+    if host and "/" not in host and port.isdecimal():  # Ray is quick about all else: auto, or what is no address
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _check_room(nodes: Sequence[dict[str, float]], address: str | None, num_cpus: float, num_gpus: float) -> None:
@@ -115,7 +109,7 @@ def _run(shared: tuple[Engine, dict[Any, Any], str], overrides: list[str], numbe
     """One job, in a worker of Ray."""
     engine, singletons, folder = shared
     if not Path(folder).is_dir():
-        raise InputError(f"{folder}: no such folder on {socket.gethostname()}; every node of a cluster needs the sweep's")
+        raise InputError(f"{folder}: no such folder on {socket.gethostname()}; all nodes of a cluster need to share it")
     os.chdir(folder)  # relative paths mean what they mean to the command
     setup_globals()
     Singleton.set_state(singletons)

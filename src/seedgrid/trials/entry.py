@@ -15,7 +15,7 @@ from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.store import FINISHED, check_finished, note_start, read_sweep, read_trial, trial_name
+from seedgrid.trials.store import FINISHED, check_finished, note_start, read_sweep, read_trial, status_now, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
 
 # Bytes that a worker may grow after its first trial.
@@ -69,7 +69,7 @@ def _train_alone(settings: Settings) -> None:
     status = "missing"
     if (folder / "trial.json").exists() and not settings.redo:
         trial = read_trial(folder)
-        status = trial["status"]
+        status = status_now(trial["status"], folder)
         if status in FINISHED:
             check_finished(folder)
     if settings.dry_run:

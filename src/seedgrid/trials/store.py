@@ -66,8 +66,13 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def status_now(recorded: str, folder: Path) -> str:
+    """A trial's recorded status, but ``interrupted`` if that is ``running`` and no process runs it any more."""
+    return "interrupted" if recorded == "running" and not is_running(folder) else recorded
+
+
 def note_start(folder: Path) -> None:
-    """Leave, in the time of its lock's file, that a job of the trial of ``folder`` began, even if it comes no further."""
+    """Leave a mark that a job began for the trial of ``folder``, however far it comes: the time of its lock's file."""
     Path(trial_lock(folder).lock_file).touch()
 
 
@@ -259,7 +264,7 @@ def read_sweep(folder: Path | str) -> Sweep:
         rows.append(
             {
                 **seeds.model_dump(),
-                "status": trial["status"],
+                "status": status_now(trial["status"], path),
                 "steps": trial["steps"],
                 "seconds": trial["seconds"],
                 "error": trial["error"],
