@@ -69,7 +69,7 @@ def run_on_ray(
                 told = True
                 for reference in pending:
                     ray.cancel(reference)  # comes to a worker as Ctrl-C does; what has not begun never will
-            for reference in ray.wait(list(pending), timeout=1)[0]:
+            for reference in ray.wait(list(pending), timeout=0.2)[0]:
                 place = pending.pop(reference)
                 try:
                     results[place] = ray.get(reference)
