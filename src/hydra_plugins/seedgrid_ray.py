@@ -1,7 +1,10 @@
 """What Hydra loads of this project to run trials on Ray: the launcher of ``hydra/launcher=ray_trials``."""
 
+# No postponed annotations: Hydra executes plugins before they are in sys.modules, where dataclasses would look them up.
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -36,3 +39,16 @@ class RayLauncher(Launcher):
 
         engine = Engine(self.hydra_context, self.task_function, self.config)
         return run_on_ray(engine, job_overrides, initial_job_idx, self.address, self.num_cpus, self.num_gpus)
+
+
+@dataclass
+class RayLauncherConfig:
+    """Config node of the launcher; ``conf/hydra/launcher/ray_trials.yaml`` says what the fields mean."""
+
+    _target_: str = "hydra_plugins.seedgrid_ray.RayLauncher"
+    address: str | None = None
+    num_cpus: float = 1
+    num_gpus: float = 0
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="seedgrid_ray", node=RayLauncherConfig, provider="seedgrid")

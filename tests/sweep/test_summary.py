@@ -1,5 +1,7 @@
 """What a sweep says at its end, whatever becomes of its pictures."""
 
+import shutil
+
 import numpy as np
 
 from seedgrid.seeds import Seeds
@@ -26,13 +28,15 @@ def test_a_full_disk_takes_neither_the_summary_along_nor_the_list_of_failed_tria
     write_sweep, settings_of, tiny, tmp_path, no_room, capsys
 ):
     folder = write_sweep(tmp_path / "mine", 2, 3, status={(1, 2): "failed"})
-    say = summary_of(folder, settings_of, tiny, capsys, {folder / "init=001,order=002": "no memory"}.items())
+    shutil.rmtree(folder / "init=001,order=001")
+    reasons = {folder / "init=001,order=002": "no memory", folder / "init=001,order=001": "no room"}
+    say = summary_of(folder, settings_of, tiny, capsys, reasons)
     with no_room():
         failed, output, errors = say()
     assert failed
-    assert "6 trials, 5 completed, 1 failed" in output
+    assert "6 trials, 4 completed, 1 failed, 1 failed without a record\n" in output
     assert "  mean  " in output
-    assert "    init=001,order=002: no memory\n" in errors
+    assert "    init=001,order=001: no room\n    init=001,order=002: no memory\n" in errors
     assert errors.endswith(f"error: {folder / 'grid.png'}: file too large; make room there\n")
     assert "picture" not in output
     (folder / "init=000,order=000" / "evaluations.parquet").unlink()

@@ -52,11 +52,15 @@ def summarize(
     finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
     stopped = sweep.trials[sweep.trials["status"] == "stopped"]
     counts = sweep.trials["status"].value_counts()
-    missing = sum(not (folder / trial_name(seeds) / "trial.json").exists() for seeds in planned)
+    planned_folders = [folder / trial_name(seeds) for seeds in planned]
+    missing = [path for path in planned_folders if not (path / "trial.json").exists()]
+    failed_at_once = sum(path in errors for path in missing)  # before there was a record that could say so
     parts = [f"{counts[status]} {status}" for status in counts.index]
-    if missing:
-        parts.append(f"{missing} not started")
-    print(f"\n{folder}: {count(len(sweep.trials) + missing)}, {', '.join(parts) or 'none yet'}")
+    if failed_at_once:
+        parts.append(f"{failed_at_once} failed without a record")
+    if len(missing) > failed_at_once:
+        parts.append(f"{len(missing) - failed_at_once} not started")
+    print(f"\n{folder}: {count(len(sweep.trials) + len(missing))}, {', '.join(parts) or 'none yet'}")
     scored = finished["best_found"].notna().any()
     if scored:
         _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)
