@@ -6,6 +6,7 @@ And what the tests of several folders share: records as trials write them, the c
 from __future__ import annotations
 
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -16,6 +17,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # some tests fork
 
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -321,6 +323,22 @@ def entry(repository):
             return compose(name, overrides=[str(word) for word in overrides])
 
     return composed
+
+
+@pytest.fixture
+def no_room():
+    """A context in which this process can write nothing into files: as on a full disk, for which one must be root."""
+
+    @contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

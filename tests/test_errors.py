@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,15 @@ def without_reader(script, words, folder):
     process.stdout.close()
     errors = process.stderr.read()
     return process.wait(), errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_behind_standard_output_is_one_line():
+    said = "from seedgrid.errors import plain_exit\nwith plain_exit():\n    print('a summary')"
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([sys.executable, "-c", said], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: standard output: no space left on device; make room there\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, refusal
 from seedgrid.files import read_text, write_json, write_whole
 
 
@@ -28,6 +28,16 @@ def test_a_writer_that_fails_leaves_the_old_content_and_nothing_beside_it(tmp_pa
 
     with pytest.raises(error):
         write_whole(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_what_the_disk_has_no_room_for_is_named_and_the_old_content_stays(tmp_path, no_room):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with no_room(), pytest.raises(OSError) as refused:
+        write_whole(path, lambda file: file.write(b"new"))
+    assert refusal(refused.value) == f"{path}: file too large; make room there"
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.bin"]
 

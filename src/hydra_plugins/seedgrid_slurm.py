@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def _gpus_a_job(accelerator: str) -> int | None:
-    from seedgrid.trials.devices import visible_gpus
+    from seedgrid.trials.devices import on_gpu
 
-    return 1 if accelerator == "gpu" or (accelerator == "auto" and visible_gpus()) else None
+    return 1 if on_gpu(accelerator) else None
 
 
 OmegaConf.register_new_resolver("seedgrid.gpus_a_job", _gpus_a_job, replace=True)

@@ -27,7 +27,10 @@ def read_text(path: Path) -> str:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call ``write`` with a file beside ``path`` and rename it: readers see all of it or the old content."""
+    """Call ``write`` with a file beside ``path`` and rename it: readers see all of it or the old content.
+
+    An OSError on the way names the file.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with beside.open("wb") as file:
@@ -35,6 +38,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk is noticed where the name is not known any more
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -57,8 +57,8 @@ def test_several_sweeps_stand_side_by_side(entry, sweeps, tmp_path, capsys):
 
 def test_a_sweep_that_still_runs_is_reported_and_said_to_run(entry, sweeps, tmp_path, capsys):
     report(entry("report", f"sweep={sweeps / 'half'}", "splits=2", f"output={tmp_path / 'r'}"))
-    said = "half: 7 finished trials of tiny on grammar (accuracy); 3 init and 3 order seeds; 1 more running or "
-    assert said + "interrupted, not counted; 1 more failed, not counted" in capsys.readouterr().out
+    said = "half: 7 finished trials of tiny on grammar (accuracy); 3 init and 3 order seeds; 1 more interrupted, not "
+    assert said + "counted; 1 more failed, not counted" in capsys.readouterr().out
     assert said in (tmp_path / "r" / "index.html").read_text()
 
 

@@ -17,7 +17,7 @@ GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 @pytest.mark.parametrize(
     "launcher",
     [
-        ("hydra/launcher=ray_trials", "hydra.launcher.ray.init.num_cpus=2"),
+        ("hydra/launcher=ray_trials",),
         ("hydra/launcher=submitit_processes",),
     ],
     ids=["ray", "submitit"],
@@ -29,6 +29,26 @@ def test_same_numbers_on_every_engine(command, tiny, reference, numbers, tmp_pat
     assert code == 0, errors
     assert "4 trials, 4 completed" in output
     assert numbers(sweep) == numbers(reference)
+
+
+def test_the_nodes_of_a_ray_cluster_share_a_grid(command, tiny, reference, numbers, tmp_path):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        words = [
+            "hydra/launcher=ray_trials",
+            f"hydra.launcher.address={cluster.address}",
+            "seed.init=0,1",
+            "seed.order=1",
+        ]
+        code, output, errors = command("-m", *tiny, *words, f"sweep={tmp_path / 'sweep'}")
+    finally:
+        cluster.shutdown()
+    assert code == 0, errors
+    assert "2 trials, 2 completed" in output
+    found = numbers(tmp_path / "sweep")
+    assert found == {name: numbers(reference)[name] for name in ("init=000,order=001", "init=001,order=001")}
 
 
 def test_the_slurm_launcher_composes(command):

@@ -24,6 +24,7 @@ from seedgrid.trials.store import (
     read_trial,
     sweeps_below,
     trial_folders,
+    trial_lock,
     trial_name,
 )
 
@@ -236,8 +237,16 @@ def test_an_empty_sweep_has_empty_frames(tmp_path):
 
 def test_a_running_trial_is_read_with_what_it_has(sweep):
     write_trial(sweep, Seeds(init=2), [0.5, 0.55], status="running")
-    trial = read_sweep(sweep).trials.iloc[-1]
+    with trial_lock(sweep / "init=002,order=000"):
+        trial = read_sweep(sweep).trials.iloc[-1]
     assert (trial["status"], trial["best_found"], trial["best_step"], trial["last_step"]) == ("running", 0.55, 5, 5)
+
+
+def test_a_trial_that_is_recorded_as_running_and_that_no_process_runs_is_interrupted(sweep):
+    write_trial(sweep, Seeds(init=2), [0.5, 0.55], status="running")
+    assert read_sweep(sweep).trials["status"].tolist()[-1] == "interrupted"
+    with trial_lock(sweep / "init=002,order=000"):
+        assert read_sweep(sweep).trials["status"].tolist()[-1] == "running"
 
 
 @pytest.mark.parametrize("missing", [("evaluations.parquet",), ("train_loss.parquet",), FILES[1:]])

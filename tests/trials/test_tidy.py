@@ -304,7 +304,7 @@ def test_a_trial_without_an_evaluation_has_one_row_without_a_step(recorded, tmp_
     path = tmp_path / "trials.parquet"
     export_parquet([recorded], path)
     rows = pd.read_parquet(path).query("step.isna()")
-    assert rows[["init", "order", "status"]].values.tolist() == [[1, 0, "failed"], [2, 1, "running"]]
+    assert rows[["init", "order", "status"]].values.tolist() == [[1, 0, "failed"], [2, 1, "interrupted"]]
     assert rows["error"].iloc[0] == "OSError: no space left"
     assert rows[["epoch", "loss", "accuracy", "score", "best_so_far", "seconds"]].isna().all(axis=None)
 

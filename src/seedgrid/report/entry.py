@@ -187,9 +187,9 @@ def describe(study: FinishedTrials) -> str:
             seeds += f", {trials['dropout'].nunique()} dropout seeds"
         parts.append(seeds)
     counts = sweep.trials["status"].value_counts()
-    words = {"running": "running or interrupted", "stopped": "stopped early", "failed": "failed"}
-    for status, said in words.items():
+    for status in ("running", "interrupted", "stopped", "failed"):
         if counts.get(status):
+            said = "stopped early" if status == "stopped" else status
             parts.append(f"{counts[status]} more {said}, not counted")
     return "; ".join(parts)
 

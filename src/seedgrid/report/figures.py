@@ -25,7 +25,7 @@ NOT_RUN = "#dddddd"
 PAGE_WIDTH = 11.0
 _SEEDS = ["init", "order", "dropout"]
 # Trials that have no final score yet, as a tape recorder shows them.
-_UNFINISHED = {"stopped": "s", "running": ">", "failed": "v"}
+_UNFINISHED = {"stopped": "s", "running": ">", "interrupted": "$||$", "failed": "v"}
 # Beyond so many marks, an SVG gets a picture of them.
 _MOST_MARKS = 2_000
 

@@ -96,13 +96,13 @@ def _stamp(folder: Path) -> Stamp:
 
 
 def _read(name: str, folder: Path, stamp: Stamp) -> Seen:
-    # The locks of running trials are asked for each time, by what `trials` says.
+    # The locks of trials that were running are asked for again each time, by what `trials` says.
     sweep = replace(read_sweep(folder), name=name)
     try:
         study = finished_trials(sweep)
     except InputError:  # none has finished yet
         study = None
-    ended = sweep.trials.loc[sweep.trials["status"] != "running", "folder"]
+    ended = sweep.trials.loc[~sweep.trials["status"].isin(("running", "interrupted")), "folder"]
     times = dict(stamp)  # without what came after it was taken, which another look will see
     changed = max((times.get(str(Path(each) / "trial.json"), 0) / 1e9 for each in ended), default=0.0)
     return Seen(stamp, changed, sweep, study)
@@ -145,9 +145,10 @@ def _scores(seen: Seen) -> pd.DataFrame:
 
 def _row(name: str, seen: Seen, numbers: dict[str, object] | None) -> dict[str, object]:
     trials, config = seen.sweep.trials, seen.sweep.config
-    running = sum(is_running(Path(folder)) for folder in trials.loc[trials["status"] == "running", "folder"])
+    open_ones = trials["status"].isin(("running", "interrupted"))
+    running = sum(is_running(Path(folder)) for folder in trials.loc[open_ones, "folder"])
     counts = Counter(trials["status"])
-    counts["interrupted"], counts["running"] = counts["running"] - running, running
+    counts["interrupted"], counts["running"] = open_ones.sum() - running, running
     row = {
         "name": name,
         "model": config.get("model", {}).get("name"),

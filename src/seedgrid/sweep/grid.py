@@ -17,7 +17,7 @@ from seedgrid.sweep.summary import compare_sweeps, seconds_a_trial, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.devices import workers
 from seedgrid.trials.preparation import Prepared, prepare
-from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_name
+from seedgrid.trials.store import FINISHED, check_finished, read_trial, status_now, trial_name
 
 
 def run_grid(engine: Engine, params: dict[str, str], arguments: list[str]) -> Sequence[object]:
@@ -87,7 +87,7 @@ def statuses(sweep: PlannedSweep, trials: Sequence[Seeds]) -> dict[Seeds, str]:
             recorded = read_trial(folder)["status"]
             if recorded in (*FINISHED, "stopped"):
                 check_finished(folder)
-            status[seeds] = recorded
+            status[seeds] = status_now(recorded, folder)
         except InputError:
             if not sweep.settings.redo:
                 raise

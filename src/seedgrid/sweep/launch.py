@@ -10,14 +10,14 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, one_line
 from seedgrid.report.wording import count
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, quoted
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import score_at
-from seedgrid.trials.store import FINISHED, read_trial, trial_name
+from seedgrid.trials.store import FINISHED, last_start, read_trial, trial_name
 
 # A worker that the system kills takes joblib's other workers along; so often what is left is launched again.
 RELAUNCHES = 5
@@ -67,9 +67,14 @@ def job_of(sweep: PlannedSweep, prepared: Prepared, seeds: Seeds, rung: int | No
 
 
 def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
-    """Run the jobs; returns what went wrong, by trial folder."""
+    """Run the jobs; returns what went wrong, by trial folder.
+
+    Raises:
+        InputError: the launcher began no job at all: it refused them, and would do so again.
+    """
     errors: dict[Path, str] = {}
     for attempt in range(1 + RELAUNCHES):
+        before = [last_start(job.trial) for job in jobs]
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=engine.hydra_context, task_function=engine.task_function, config=engine.config
         )
@@ -78,19 +83,22 @@ def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
         except InputError:
             raise
         except Exception as error:  # each launcher has its own kinds for "a worker died"
+            if [last_start(job.trial) for job in jobs] == before and not interrupt.requested():
+                launcher = engine.config.hydra.runtime.choices["hydra/launcher"]
+                raise InputError(f"hydra/launcher={launcher}: no trial was begun ({one_line(error)})") from None
             jobs = [job for job in jobs if _open(job)]
             if interrupt.requested() or not jobs:
                 break
             if attempt == RELAUNCHES:
-                reason = f"workers died {1 + RELAUNCHES} times, last with {type(error).__name__}: {error}"
-                return {job.trial: " ".join(reason.split()) for job in jobs}
+                reason = f"workers died {1 + RELAUNCHES} times, last with {one_line(error)}"
+                return dict.fromkeys((job.trial for job in jobs), reason)
             print(f"\na worker died ({type(error).__name__}); launching {count(len(jobs))} again", file=sys.stderr)
             continue
         for job, result in zip(jobs, returned, strict=True):
             try:
                 error = result.return_value.error
             except Exception as raised:  # a launcher hands on what its worker raised
-                error = " ".join(f"{type(raised).__name__}: {raised}".split())
+                error = one_line(raised)
             if error is not None:
                 errors[job.trial] = error
         break

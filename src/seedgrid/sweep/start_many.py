@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from filelock import Timeout
 
+from seedgrid.errors import refusal
 from seedgrid.report.wording import count
 from seedgrid.sweep.expand import plan_sweeps
 from seedgrid.sweep.grid import print_duration, run_command, statuses
@@ -53,16 +55,20 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
     errors: dict[Path, str] = {}
     ran = False
     going_on = studies
-    for stage in range(studies[0].last_stage + 1):
-        ran = _reach(engine, going_on, stage, errors) or ran
-        if stage == 0 and options.extend:
-            for study in going_on:
-                study.extend()
+    try:
+        for stage in range(studies[0].last_stage + 1):
             ran = _reach(engine, going_on, stage, errors) or ran
-        going_on = [study for study in going_on if study.decide(stage)]
-        if interrupt.requested():
-            break
-    failed = bool(errors) or len(going_on) < len(studies)
+            if stage == 0 and options.extend:
+                for study in going_on:
+                    study.extend()
+                ran = _reach(engine, going_on, stage, errors) or ran
+            going_on = [study for study in going_on if study.decide(stage)]
+            if interrupt.requested():
+                break
+        failed = bool(errors) or len(going_on) < len(studies)
+    except OSError as error:  # a full disk, most likely, where the plan lies: the summary says what there is
+        print(f"error: {refusal(error)}", file=sys.stderr)
+        failed = True
     for study in studies:
         failed = _summarize(study, errors, redraw=ran) or failed
     if len(studies) > 1:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, refusal
 from seedgrid.files import write_whole
 from seedgrid.report import figures
 from seedgrid.report.wording import count, hours
@@ -29,7 +29,7 @@ def summarize(
     redraw: bool,
     notes: Sequence[str] = (),
 ) -> bool:
-    """Print a sweep's summary and draw its pictures.
+    """Print a sweep's summary, then draw its pictures: what cannot be written is a line, and takes nothing along.
 
     Args:
         settings: of the sweep.
@@ -40,38 +40,45 @@ def summarize(
         notes: lines of the sweeper's own.
 
     Returns:
-        Whether any planned trial failed.
+        Whether any planned trial failed, or the summary itself.
     """
     folder = Path(settings.sweep)
-    sweep = read_sweep(folder)
+    try:
+        sweep = read_sweep(folder)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _print_failures(folder, planned, errors)
+        return True
     finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
     stopped = sweep.trials[sweep.trials["status"] == "stopped"]
     counts = sweep.trials["status"].value_counts()
-    missing = sum(not (folder / trial_name(seeds) / "trial.json").exists() for seeds in planned)
+    planned_folders = [folder / trial_name(seeds) for seeds in planned]
+    missing = [path for path in planned_folders if not (path / "trial.json").exists()]
+    failed_at_once = sum(path in errors for path in missing)  # before there was a record that could say so
     parts = [f"{counts[status]} {status}" for status in counts.index]
-    if missing:
-        parts.append(f"{missing} not started")
-    print(f"\n{folder}: {count(len(sweep.trials) + missing)}, {', '.join(parts) or 'none yet'}")
+    if failed_at_once:
+        parts.append(f"{failed_at_once} failed without a record")
+    if len(missing) > failed_at_once:
+        parts.append(f"{len(missing) - failed_at_once} not started")
+    print(f"\n{folder}: {count(len(sweep.trials) + len(missing))}, {', '.join(parts) or 'none yet'}")
     scored = finished["best_found"].notna().any()
     if scored:
         _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)
     for note in notes:
         print(f"  {note}")
-    if scored:
-        for path in _draw(sweep, settings, prepared, redraw):
-            print(f"  picture      {path}")
-        if settings.keep_best and (folder / best_model.FOLDER).exists():
-            best_model.write_card(folder, len(finished) + len(stopped))
-            print(f"  best model   {folder / best_model.FOLDER}")
-            if prepared.test is not None:
-                from seedgrid.trials.held_out import score_test
-
-                print(f"  test         {settings.task.metric} {score_test(settings, prepared):.4f}, by the best model")
     _warn_of_versions(folder)
     hint = upload_hint(folder)
     if hint is not None and redraw:
         print(f"  {hint}")
-    return _print_failures(folder, planned, errors)
+    failed = _print_failures(folder, planned, errors)
+    for write in (_draw, _describe_best_model, _score_test) if scored else ():
+        try:
+            for line in write(sweep, settings, prepared, redraw):
+                print(f"  {line}")
+        except (InputError, OSError) as error:
+            print(f"error: {error if isinstance(error, InputError) else refusal(error)}", file=sys.stderr)
+            failed = True
+    return failed
 
 
 def _print_table(finished: pd.DataFrame, stopped: pd.DataFrame, metric: str, diverged_at: float) -> None:
@@ -93,7 +100,8 @@ def _print_table(finished: pd.DataFrame, stopped: pd.DataFrame, metric: str, div
     print(f"  time         {finished['seconds'].mean():.1f} s a trial, {hours(every['seconds'].sum())} in all")
 
 
-def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> list[Path]:
+def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
+    """Draw the pictures; where they lie."""
     folder, metric, title = sweep.folder, settings.task.metric, sweep.folder.name
     grid = figures.is_grid(sweep.trials)
     paths = [folder / ("grid.png" if grid else "trials.png"), folder / "curves.png"]
@@ -106,7 +114,22 @@ def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) ->
         ]
         for path, picture in zip(paths, pictures, strict=True):
             write_whole(path, lambda file, picture=picture: picture.savefig(file, format="png", dpi=150))
-    return paths
+    yield from (f"picture      {path}" for path in paths)
+
+
+def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
+    """Write the best model's page; where it lies."""
+    if settings.keep_best and (sweep.folder / best_model.FOLDER).exists():
+        best_model.write_card(sweep.folder, int(sweep.trials["status"].isin((*FINISHED, "stopped")).sum()))
+        yield f"best model   {sweep.folder / best_model.FOLDER}"
+
+
+def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
+    """Score the best model on the test file, if there is one; its score."""
+    if prepared.test is not None and (sweep.folder / best_model.FOLDER).exists():
+        from seedgrid.trials.held_out import score_test
+
+        yield f"test         {settings.task.metric} {score_test(settings, prepared):.4f}, by the best model"
 
 
 def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str]) -> bool:

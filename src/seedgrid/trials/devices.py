@@ -49,9 +49,14 @@ def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str
     return device, trainer.precision
 
 
+def on_gpu(accelerator: str) -> bool:
+    """Whether trials run on GPUs, as far as can be said before the settings are checked."""
+    return accelerator == "gpu" or (accelerator == "auto" and bool(visible_gpus()))
+
+
 def workers(accelerator: str, threads: int, per_gpu: int) -> int:
     """Trials to run at once on this machine: one a core (over its threads), or ``per_gpu`` a GPU."""
-    if accelerator == "gpu" or (accelerator == "auto" and visible_gpus()):
+    if on_gpu(accelerator):
         return max(1, len(visible_gpus()) * per_gpu)
     return max(1, len(os.sched_getaffinity(0)) // max(1, threads)) if hasattr(os, "sched_getaffinity") else 1
 

@@ -11,12 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seedgrid.errors import InputError, plain_exit
+from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.store import FINISHED, check_finished, read_sweep, read_trial, trial_name
+from seedgrid.trials.store import FINISHED, check_finished, note_start, read_sweep, read_trial, status_now, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
 
 # Bytes that a worker may grow after its first trial.
@@ -31,15 +31,18 @@ def train(config: DictConfig) -> object:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         interrupt.listen()  # before torch is imported: a launcher's own handler may raise inside of a trial
-        from seedgrid.trials.run import Outcome, run_trial
-
-        keep_worker()
         parent = os.getppid()
         try:
             settings = read_settings(config)
+            note_start(Path(settings.sweep) / trial_name(settings.seed))
+            from seedgrid.trials.run import run_trial  # after that note: a worker may not survive torch
+
+            keep_worker()
             return run_trial(settings, prepare(settings))
-        except InputError as error:
-            return Outcome("failed", str(error))
+        except Exception as error:
+            from seedgrid.trials.run import Outcome
+
+            return Outcome("failed", str(error) if isinstance(error, InputError) else one_line(error))
         finally:
             if os.getppid() != parent and multiprocessing.current_process().name.startswith("LokyProcess"):
                 os._exit(1)  # the sweep was killed: nobody waits for an answer, and joblib's worker would wait for work
@@ -68,7 +71,7 @@ def _train_alone(settings: Settings) -> None:
     status = "missing"
     if (folder / "trial.json").exists() and not settings.redo:
         trial = read_trial(folder)
-        status = trial["status"]
+        status = status_now(trial["status"], folder)
         if status in FINISHED:
             check_finished(folder)
     if settings.dry_run:

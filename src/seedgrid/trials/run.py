@@ -33,7 +33,7 @@ from transformers.utils import logging as transformers_logging
 
 from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.data.tokens import Tokens, read_tokens, used_words
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, one_line
 from seedgrid.evaluation.callback import Evaluation, FractionalValidation
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.files import write_whole
@@ -129,7 +129,7 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
         with gpu as index:
             return Outcome(_train(settings, prepared, record, state, [index] if index is not None else 1, narrate))
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(error)
         details = traceback.format_exc().encode()
         try:
             write_whole(folder / "traceback.txt", lambda file: file.write(details))

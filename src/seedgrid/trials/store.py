@@ -67,6 +67,24 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def status_now(recorded: str, folder: Path) -> str:
+    """A trial's recorded status, but ``interrupted`` if that is ``running`` and no process runs it any more."""
+    return "interrupted" if recorded == "running" and not is_running(folder) else recorded
+
+
+def note_start(folder: Path) -> None:
+    """Leave a mark that a job began for the trial of ``folder``, however far it comes: the time of its lock's file."""
+    Path(trial_lock(folder).lock_file).touch()
+
+
+def last_start(folder: Path) -> int | None:
+    """When :func:`note_start` was last called for a trial; None: never."""
+    try:
+        return (folder.parent / ".cache" / "locks" / f"{folder.name}.lock").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def read_seeds(name: str) -> Seeds | None:
     """The inverse of :func:`trial_name`; None for any other name."""
     match = _NAME.fullmatch(name)
@@ -327,7 +345,7 @@ def read_sweep(folder: Path | str) -> Sweep:
         rows.append(
             {
                 **seeds.model_dump(),
-                "status": trial["status"],
+                "status": status_now(trial["status"], path),
                 "steps": trial["steps"],
                 "seconds": trial["seconds"],
                 "error": trial["error"],

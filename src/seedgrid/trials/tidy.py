@@ -252,7 +252,10 @@ _TRIAL_COLUMNS = {
     "init": (pa.int64(), "init seed: draws the new layer's weights"),
     "order": (pa.int64(), "order seed: draws the order of the training examples"),
     "dropout": (pa.int64(), "dropout seed: draws the dropout masks"),
-    "status": (pa.string(), "of the trial: running, completed, stopped, nonfinite (the loss was no number) or failed"),
+    "status": (
+        pa.string(),
+        "of the trial: running, interrupted, completed, stopped, nonfinite (loss no number), failed",
+    ),
     "diverged": (pa.bool_(), "whether the trial finished and diverged: best found at or below the sweep's diverged_at"),
     "total_steps": (pa.int64(), "optimizer steps of the whole training"),
     "trial_seconds": (pa.float64(), "seconds that the trial took; null: not known"),
