@@ -17,6 +17,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # some tests fork
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
 # Of each architecture: sizes of a tiny one, and how its tokenizer joins one text, and two.
 _SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20}
-_ONE_KIND = {"type_vocab_size": 1, "pad_token_id": 0}
+_ONE_KIND = {"type_vocab_size": 1}
 _AS_BERT = ("<s> $A </s>", "<s> $A </s> $B:1 </s>:1")
 _AS_ROBERTA = ("<s> $A </s>", "<s> $A </s> </s> $B </s>")
 _AS_XLNET = ("$A </s> <s>:2", "$A </s> $B:1 </s>:1 <s>:2")
@@ -118,56 +119,48 @@ FAMILIES = {
         _AS_BERT,
     ),
     "mpnet": (_SIZES, _AS_ROBERTA),
-    "modernbert": (_SIZES | {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1}, _AS_BERT),
+    "modernbert": (_SIZES | {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0}, _AS_BERT),
     "xlnet": (
         {"d_model": 16, "n_layer": 3, "n_head": 2, "d_inner": 20},
         ("$A </s> <s>:2", "$A </s> $B:1 </s>:1 <s>:2"),
     ),
     "t5": (
         {"d_model": 16, "d_kv": 8, "d_ff": 20, "num_layers": 3, "num_heads": 2}
-        | {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0},
+        | {"pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1},
         _AS_T5,
     ),
-    "gpt2": ({"n_embd": 16, "n_layer": 3, "n_head": 2, "pad_token_id": 0, "eos_token_id": 2}, _AS_T5),
+    "gpt2": ({"n_embd": 16, "n_layer": 3, "n_head": 2, "pad_token_id": 1, "eos_token_id": 2}, _AS_T5),
 }
 
 
 @pytest.fixture(scope="session")
-def family_folder(tmp_path_factory) -> Callable[[str], Path]:
+def family_folder(tmp_path_factory) -> Callable[..., Path]:
     """A folder with a model of an architecture of ``FAMILIES``, 3 layers and random weights, that reads letters.
 
     Its tokenizer is Transformers' generic one, which gives no segments unless it is asked for them.
     """
-    folders: dict[str, Path] = {}
-    words = ("<pad>", "<s>", "</s>", "<unk>", "<mask>", *(chr(code) for code in range(ord("a"), ord("z") + 1)))
-    names = {
-        "pad_token": "<pad>",
-        "cls_token": "<s>",
-        "sep_token": "</s>",
-        "unk_token": "<unk>",
-        "mask_token": "<mask>",
-    }
+    words = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", *(chr(code) for code in range(ord("a"), ord("z") + 1)))
+    names = dict(zip(("cls_token", "pad_token", "sep_token", "unk_token", "mask_token"), words[:5], strict=True))
 
-    def folder(name: str) -> Path:
-        if name in folders:
-            return folders[name]
-        folders[name] = tmp_path_factory.mktemp(name)
+    @cache
+    def folder(name: str, **changes) -> Path:
+        path = tmp_path_factory.mktemp(name)
         sizes, (single, pair) = FAMILIES[name]
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = AutoModel.from_config(CONFIG_MAPPING[name](vocab_size=len(words), **sizes))
+            model = AutoModel.from_config(CONFIG_MAPPING[name](**{"vocab_size": len(words)} | sizes | changes))
             with torch.no_grad():  # far from their start, where all texts look alike
                 for parameter in model.parameters():
                     if parameter.ndim > 1:
                         parameter.normal_(std=0.5)
-        model.save_pretrained(folders[name])
+        model.save_pretrained(path)
         tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=single, pair=pair, special_tokens=[("<s>", 1), ("</s>", 2)]
+            single=single, pair=pair, special_tokens=[("<s>", 0), ("</s>", 2)]
         )
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folders[name])
-        return folders[name]
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(path)
+        return path
 
     return folder
 

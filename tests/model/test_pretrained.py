@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from seedgrid.errors import InputError
@@ -84,6 +86,44 @@ def test_older_formats_of_weights_and_vocabulary_will_do(copy):
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     (copy / "tokenizer.json").rename(copy / "vocab.txt")
     assert locate(model(str(copy))) == copy
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 133466304\n"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "pytorch_model.bin"])
+def test_a_pointer_in_place_of_a_file_is_refused_with_the_remedy(copy, file):
+    if file.endswith(".bin"):
+        (copy / "model.safetensors").unlink()
+    (copy / file).write_text(POINTER)
+    expected = f"{copy / file} is a git-lfs pointer; run git lfs pull in its folder, or fetch the model again"
+    assert refusal(model(str(copy))) == f"model.path={copy}: {expected}"
+
+
+@pytest.mark.parametrize("size", [0, 5, 500, -1])
+def test_weights_that_came_only_in_part_are_refused(copy, size):
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    left = weights.stat().st_size
+    expected = f"{weights} is damaged, or cut off after {left:,} bytes; fetch the model again"
+    assert refusal(model(str(copy))) == f"model.path={copy}: {expected}"
+
+
+def test_older_weights_that_came_only_in_part_are_refused(copy):
+    (copy / "model.safetensors").unlink()
+    torch.save({"weight": torch.zeros(9)}, copy / "pytorch_model.bin")
+    assert locate(model(str(copy))) == copy
+    (copy / "pytorch_model.bin").write_bytes((copy / "pytorch_model.bin").read_bytes()[:-100])
+    assert "pytorch_model.bin is damaged, or cut off after" in refusal(model(str(copy)))
+
+
+def test_weights_in_parts_of_which_one_is_missing_are_refused(copy):
+    parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (copy / "model.safetensors").rename(copy / parts["a"])
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+    assert refusal(model(str(copy))) == (
+        f"model.path={copy}: {copy} lacks a part of the weights, {parts['b']}; fetch the model again"
+    )
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def _pretrained(
         if not name.startswith(prefix):
             new.append(name)
         elif name in missing:
-            if name.startswith(f"{prefix}decoder.") and "encoder" not in name and config.is_encoder_decoder:
+            if name.startswith(f"{prefix}decoder."):  # its encoder, if it lacked that, would have come first
                 raise InputError(
                     f"model: {folder} holds the encoder of {config.model_type} alone; give the whole model"
                 )
@@ -122,6 +122,11 @@ def _pretrained(
             new.append(name)
     find_embeddings(network)
     return network.train(), tuple(new)
+
+
+def forget_pretrained() -> None:
+    """Give back the memory of the pretrained weights, until they are read again."""
+    _pretrained.cache_clear()
 
 
 def _first_line(error: Exception) -> str:
