@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from seedgrid.errors import InputError
 from seedgrid.model.layers import encoder_layers, find_embeddings
@@ -83,6 +84,8 @@ def _pretrained(
     folder: Path, labels: tuple[str, ...], layers: int | None, dropout: float | None
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The network with its pretrained weights, and the names of the parameters that are to be drawn anew."""
+    transformers_logging.set_verbosity_error()  # that the head is new is as it should be
+    transformers_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:
