@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import logging
 import zipfile
 from pathlib import Path
 
 from seedgrid.data.tokens import TOKENIZER_FILES, tokenizer_digest, tokenizer_files
 from seedgrid.errors import InputError
+from seedgrid.hub import ask, refusal
 from seedgrid.settings import ModelSettings
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.*", "*.model")
@@ -86,22 +86,19 @@ def _refuse_part(key: str, file: Path) -> None:
 
 def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network are our one line
+    in_the_way = ask(name, "model")
 
     def fetch(*weights: str) -> Path:
-        return Path(snapshot_download(name, allow_patterns=["config.json", *weights, *TOKENIZER_FILES]))
+        patterns = ["config.json", *weights, *TOKENIZER_FILES]
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=in_the_way is not None))
 
     try:
         folder = fetch("model*.safetensors*")
         return folder if weight_files(folder) else fetch("pytorch_model*.bin*")
-    except (RepositoryNotFoundError, HFValidationError):
-        raise InputError(f"model.path={name}: neither a folder here nor a public model on the hub") from None
-    except Exception as error:  # the hub's client raises a dozen kinds for "no network" and "not in the cache"
-        raise InputError(
-            f"model.path={name}: cannot fetch it from the Hugging Face hub ({type(error).__name__}); {OFFLINE_HINT}"
-        ) from None
+    except Exception as error:  # its client raises a dozen kinds for "no network" and "not in the cache"
+        missing = "neither a folder here nor a public model on the hub"
+        raise refusal(f"model.path={name}", "it", in_the_way or error, missing, OFFLINE_HINT) from None
 
 
 def weight_files(folder: Path) -> list[Path]:

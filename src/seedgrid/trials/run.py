@@ -25,6 +25,7 @@ import torch.utils.deterministic
 from filelock import Timeout
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.data.tokens import Tokens, read_tokens, used_words
@@ -420,6 +421,8 @@ def configure_process(threads: int) -> None:
     _keep_freed_memory()
     _keep_imports()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
 
 
