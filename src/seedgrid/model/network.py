@@ -94,6 +94,8 @@ def _pretrained(
         if layers > config.num_hidden_layers:
             raise InputError(f"model.layers={layers}: the model has only {config.num_hidden_layers}; give at most that")
         config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):  # ModernBERT's attention is of two kinds
+            config.layer_types = config.layer_types[:layers]
     if dropout is not None:
         # Where a head has no probability of its own (None), it takes the encoder's.
         for name, value in config.to_dict().items():
