@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 from wandb.proto.wandb_internal_pb2 import Record
 
@@ -97,6 +98,79 @@ def tiny_model(tmp_path_factory) -> Path:
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
     return folder
+
+
+# Of each architecture: sizes of a tiny one, and how its tokenizer joins one text, and two.
+_SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20}
+_ONE_KIND = {"type_vocab_size": 1}
+_AS_BERT = ("<s> $A </s>", "<s> $A </s> $B:1 </s>:1")
+_AS_ROBERTA = ("<s> $A </s>", "<s> $A </s> </s> $B </s>")
+_AS_XLNET = ("$A </s> <s>:2", "$A </s> $B:1 </s>:1 <s>:2")
+_AS_T5 = ("$A </s>", "$A </s> $B </s>")
+FAMILIES = {
+    "bert": (_SIZES, _AS_BERT),
+    "roberta": (_SIZES | _ONE_KIND, _AS_ROBERTA),
+    "xlm-roberta": (_SIZES | _ONE_KIND, _AS_ROBERTA),
+    "distilbert": ({"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 20}, _AS_BERT),
+    "albert": (_SIZES | {"embedding_size": 8}, _AS_BERT),
+    "electra": (_SIZES | {"embedding_size": 8}, _AS_BERT),
+    "deberta-v2": (  # as DeBERTa-v3 has it
+        _SIZES
+        | {"type_vocab_size": 0, "relative_attention": True, "position_biased_input": False, "position_buckets": 8}
+        | {"pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm", "share_att_key": True},
+        _AS_BERT,
+    ),
+    "mpnet": (_SIZES, _AS_ROBERTA),
+    "modernbert": (_SIZES | {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0}, _AS_BERT),
+    "xlnet": (
+        {"d_model": 16, "n_layer": 3, "n_head": 2, "d_inner": 20},
+        ("$A </s> <s>:2", "$A </s> $B:1 </s>:1 <s>:2"),
+    ),
+    "t5": (
+        {"d_model": 16, "d_kv": 8, "d_ff": 20, "num_layers": 3, "num_heads": 2}
+        | {"pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1},
+        _AS_T5,
+    ),
+    "gpt2": ({"n_embd": 16, "n_layer": 3, "n_head": 2, "pad_token_id": 1, "eos_token_id": 2}, _AS_T5),
+}
+
+
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory) -> Callable[..., Path]:
+    """A folder with a model of an architecture of ``FAMILIES``, 3 layers and random weights, that reads letters.
+
+    Its tokenizer is Transformers' generic one, which gives no segments unless it is asked for them.
+    """
+    words = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", *(chr(code) for code in range(ord("a"), ord("z") + 1)))
+    names = dict(zip(("cls_token", "pad_token", "sep_token", "unk_token", "mask_token"), words[:5], strict=True))
+
+    @cache
+    def folder(name: str, **changes) -> Path:
+        path = tmp_path_factory.mktemp(name)
+        sizes, (single, pair) = FAMILIES[name]
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = AutoModel.from_config(CONFIG_MAPPING[name](**{"vocab_size": len(words)} | sizes | changes))
+            with torch.no_grad():  # far from their start, where all texts look alike
+                for parameter in model.parameters():
+                    if parameter.ndim > 1:
+                        parameter.normal_(std=0.5)
+        model.save_pretrained(path)
+        tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(words)}, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=single, pair=pair, special_tokens=[("<s>", 0), ("</s>", 2)]
+        )
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(path)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request, family_folder) -> Path:
+    """Each of these folders in turn."""
+    return family_folder(request.param)
 
 
 @pytest.fixture(scope="session")

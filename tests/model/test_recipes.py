@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,43 +11,14 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 
 from seedgrid.errors import InputError
 from seedgrid.model.bert_adam import BertAdam
-from seedgrid.model.layers import depths, encoder_layers, freeze
+from seedgrid.model.layers import depths, freeze, layer_groups
 from seedgrid.model.network import build_network
 from seedgrid.model.schedules import twice_with_restarts
 from seedgrid.model.vocabulary import keep_used_words, whole_state
 from seedgrid.trials.preparation import prepare
-
-SIZES = {
-    "bert": {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20},
-    "roberta": {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 20},
-    "electra": {
-        "hidden_size": 16,
-        "embedding_size": 8,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 20,
-    },
-    "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 20},
-    "albert": {
-        "hidden_size": 16,
-        "embedding_size": 8,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 20,
-    },
-}
-
-
-def untrained(architecture: str):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = CONFIG_MAPPING[architecture](vocab_size=50, num_labels=2, **SIZES[architecture])
-        return AutoModelForSequenceClassification.from_config(config)
-
 
 # ----------------------------------------------------------------------------------------------------- optimizer
 
@@ -165,35 +137,66 @@ def test_a_resumed_training_is_the_whole_one(fit, recipe, changes):
 # ---------------------------------------------------------------------------------------------------------- layers
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
-def test_every_parameter_has_its_depth(architecture):
-    network = untrained(architecture)
+# What the first layer of each architecture is given, written by hand.
+EMBEDDINGS = {
+    "bert": "embeddings",
+    "roberta": "embeddings",
+    "xlm-roberta": "embeddings",
+    "distilbert": "embeddings",
+    "albert": "embeddings|encoder.embedding_hidden_mapping_in",
+    "electra": "embeddings|embeddings_project",
+    "deberta-v2": "embeddings|encoder.rel_embeddings|encoder.LayerNorm",
+    "mpnet": "embeddings|encoder.relative_attention_bias",
+    "modernbert": "embeddings",
+    "xlnet": "word_embedding",
+    "t5": "shared",
+    "gpt2": "wte|wpe",
+}
+WITHOUT_ONE_LIST_OF_LAYERS = ("albert", "t5")
+
+
+def place(network, name: str) -> int | str:
+    """Where a parameter is by its name: ``embeddings``, number of a layer, or ``above``."""
+    inside = name.removeprefix(f"{network.base_model_prefix}.")
+    layer = re.match(r"(encoder\.|transformer\.)?(layer|layers|h)\.(\d+)\.", inside)
+    if layer is not None:
+        return int(layer[3])
+    return "embeddings" if re.match(rf"({EMBEDDINGS[network.config.model_type]})\.", inside) else "above"
+
+
+def test_every_parameter_has_its_depth(family):
+    network = build_network(family, ("a", "b"), 0)
+    if network.config.model_type in WITHOUT_ONE_LIST_OF_LAYERS:
+        with pytest.raises(InputError, match=r"has no one list of layers; leave recipe\.layer_decay=1"):
+            depths(network)
+        return
     found = depths(network)
     assert set(found) == {name for name, _ in network.named_parameters()}
     for name, depth in found.items():
-        if ".layer." in name:
-            assert depth == 2 - int(name.split(".layer.")[1].split(".")[0])
-        else:
-            assert depth == (3 if "embeddings" in name else 0), name
+        where = place(network, name)
+        assert depth == {"embeddings": 3, "above": 0}.get(where, 2 - where if where in (0, 1, 2) else None), name
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "distilbert"])
-def test_frozen_are_the_embeddings_and_the_lowest_layers(architecture, frozen):
-    network = untrained(architecture)
+def test_frozen_are_the_embeddings_and_the_lowest_layers(family, frozen):
+    network = build_network(family, ("a", "b"), 0)
+    if frozen and network.config.model_type in WITHOUT_ONE_LIST_OF_LAYERS:
+        with pytest.raises(InputError, match=r"has no one list of layers; .* recipe\.freeze=null or 0"):
+            freeze(network, frozen)
+        return
     freeze(network, frozen)
     for name, parameter in network.named_parameters():
-        assert parameter.requires_grad == (depths(network)[name] < 3 - frozen), name
+        where = place(network, name)
+        assert parameter.requires_grad == (where != "embeddings" and where not in range(frozen)), name
+    assert not network.get_input_embeddings().weight.requires_grad
 
 
-def test_shared_layers_can_freeze_their_embeddings_only():
-    network = untrained("albert")
-    freeze(network, 0)
-    assert {name.split(".")[1] for name, value in network.named_parameters() if not value.requires_grad} == {
-        "embeddings"
-    }
-    with pytest.raises(InputError, match="albert has no list of layers"):
-        encoder_layers(network)
+def test_embeddings_that_cannot_be_told_are_refused_and_hinder_nothing_else(family_folder):
+    network = build_network(family_folder("bert"), ("a", "b"), 0)
+    network.embedding_names = []
+    assert set(layer_groups(network)) == {"encoder", "head"}
+    with pytest.raises(InputError, match=r"^recipe: what of bert lies below its first layer cannot be told; leave"):
+        freeze(network, 0)
 
 
 def test_lower_layers_learn_slower(fit, recipe):
@@ -205,8 +208,8 @@ def test_lower_layers_learn_slower(fit, recipe):
             assert group["share"] == 0.5 ** depths(fitted.module.network)[names[id(parameter)]]
 
 
-def test_reinitialized_biases_are_0_and_norms_1(tmp_path):
-    network = untrained("bert")
+def test_reinitialized_biases_are_0_and_norms_1(family_folder, tmp_path):
+    network = build_network(family_folder("bert"), ("a", "b"), 0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.5)

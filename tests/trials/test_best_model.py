@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from seedgrid.data.datamodule import TokenDataModule
+from seedgrid.data.examples import Examples
+from seedgrid.data.tokens import tokenize
 from seedgrid.errors import InputError
-from seedgrid.model.network import build_network
+from seedgrid.model.module import FineTuning
+from seedgrid.model.network import build_network, pads_left
+from seedgrid.model.packing import can_pack
 from seedgrid.trials.best_model import FOLDER, BestOfTrial, keep_if_best, read_facts, write_card
 
 
@@ -49,15 +56,15 @@ def kept_mark(sweep) -> float:
 
 
 def test_the_first_model_is_kept_with_its_facts(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, facts(0.7))
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
     assert read_facts(tmp_path / FOLDER) == facts(0.7)
     assert kept_mark(tmp_path) == 1
 
 
 @pytest.mark.parametrize(("later", "kept"), [(0.8, 2), (0.6, 1), (0.7, 1)])
 def test_a_better_model_replaces_a_worse_one(tmp_path, tiny_model, network, later, kept):
-    keep_if_best(tmp_path, network(1), tiny_model, facts(0.7))
-    keep_if_best(tmp_path, network(2), tiny_model, facts(later))
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    keep_if_best(tmp_path, network(2), tiny_model, 64, facts(later))
     assert kept_mark(tmp_path) == kept
     assert read_facts(tmp_path / FOLDER)["score"] == max(0.7, later)
 
@@ -76,13 +83,13 @@ def test_ties_go_to_the_smaller_seeds_and_the_earlier_step_in_whatever_order_the
     tmp_path, tiny_model, network, order
 ):
     for position in order:
-        keep_if_best(tmp_path, network(position), tiny_model, facts(0.7, **TIED[position]))
+        keep_if_best(tmp_path, network(position), tiny_model, 64, facts(0.7, **TIED[position]))
     assert read_facts(tmp_path / FOLDER) == facts(0.7, **TIED[0])
     assert kept_mark(tmp_path) == 0
 
 
 def test_the_folder_is_an_ordinary_hugging_face_model(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, facts(0.7))
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
     folder = tmp_path / FOLDER
     classify = pipeline("text-classification", model=str(folder))
     assert {answer["label"] for answer in classify("The sailors laugh.", top_k=2)} == {"bad", "good"}
@@ -93,16 +100,73 @@ def test_the_folder_is_an_ordinary_hugging_face_model(tmp_path, tiny_model, netw
     assert AutoTokenizer.from_pretrained(str(folder))(text)["input_ids"] == expected
 
 
+TEXTS = ("a b c", "d", "e f g h i j k l m n o p", "q r", "b a c")
+PAIRS = ("s t", "u v w x y z a b c", "c", "b d f", "e")
+
+
+def test_loaded_as_the_readme_says_it_predicts_what_a_trial_recorded(family, tmp_path):
+    source = shutil.copytree(family, tmp_path / "source")
+    config = json.loads((source / "config.json").read_text())
+    # Once trained for several labels at a time.
+    (source / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    network = build_network(source, ("bad", "good", "so-so"), init_seed=0, layers=2)
+    with torch.no_grad():  # a head that tells texts apart
+        for name, parameter in network.named_parameters():
+            if parameter.ndim > 1 and not name.startswith(network.base_model_prefix):
+                parameter.mul_(30)
+    keep_if_best(tmp_path, network, source, 9, facts(0.7))
+    classify = pipeline("text-classification", model=str(tmp_path / FOLDER))
+    for pairs in (None, PAIRS):
+        tokens = tokenize(Examples(TEXTS, pairs, np.zeros(5, dtype=np.int64)), AutoTokenizer.from_pretrained(source), 9)
+        assert tokens.lengths.max() == 9
+        logits = recorded(network, tokens)
+        asked = list(TEXTS)
+        if pairs is not None:
+            asked = [{"text": text, "text_pair": pair} for text, pair in zip(TEXTS, pairs, strict=True)]
+        answers = classify(asked, truncation=True)
+        assert [answer["label"] for answer in answers] == [
+            network.config.id2label[k] for k in logits.argmax(1).tolist()
+        ]
+        scores = torch.tensor([answer["score"] for answer in answers])
+        torch.testing.assert_close(scores, logits.softmax(1).amax(1), rtol=1e-4, atol=1e-5)
+        batch = classify.tokenizer(
+            list(TEXTS), None if pairs is None else list(pairs), truncation=True, padding=True, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            torch.testing.assert_close(classify.model(**batch).logits, logits, rtol=1e-4, atol=1e-4)
+    assert logits.std(dim=0).min() > 0.01
+
+
+def recorded(network, tokens) -> torch.Tensor:
+    """Logits as an evaluation of a trial gives them."""
+    packing = can_pack(network)
+    data = TokenDataModule(
+        tokens,
+        tokens,
+        order_seed=0,
+        batch_size=2,
+        validation_batch_size=3,
+        steps=1,
+        pad_id=network.config.pad_token_id or 0,
+        pad_left=pads_left(network.config),
+        packing=packing,
+    )
+    module = FineTuning(network, None, 1, len(tokens), 0).eval()
+    with torch.inference_mode():
+        logits = torch.cat([module(batch) for batch in data.val_dataloader()])
+    return torch.empty_like(logits).index_copy_(0, torch.from_numpy(data.validation_order), logits)
+
+
 def test_a_network_in_training_is_left_as_it_is(tmp_path, tiny_model, network):
     trained = network(1)
-    keep_if_best(tmp_path, trained, tiny_model, facts(0.7))
+    keep_if_best(tmp_path, trained, tiny_model, 64, facts(0.7))
     assert trained.training
     assert all(parameter.requires_grad for parameter in trained.parameters())
 
 
 def test_the_weights_of_the_best_evaluation_are_handed_over_whatever_was_trained_since(tmp_path, tiny_model, network):
     trained = network(1)
-    best = BestOfTrial(tmp_path, trained, tiny_model)
+    best = BestOfTrial(tmp_path, trained, tiny_model, 64)
     for mark, score in ((1, 0.5), (2, 0.7), (3, None)):
         with torch.no_grad():
             trained.classifier.bias.fill_(mark)
@@ -119,7 +183,7 @@ def test_the_weights_of_the_best_evaluation_are_handed_over_whatever_was_trained
 
 
 def test_the_card_tells_the_facts_and_from_how_many_the_model_was_chosen(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, facts(0.71234, init=3, order=17))
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.71234, init=3, order=17))
     card = (tmp_path / FOLDER / "README.md").read_text()
     assert "tiny fine-tuned on grammar" in card
     assert "accuracy 0.7123" in card
@@ -136,10 +200,10 @@ def test_a_sweep_without_a_best_model_gets_no_card(tmp_path):
 
 
 def test_a_folder_that_was_left_without_weights_is_made_anew(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, facts(0.7))
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
     (tmp_path / FOLDER / "model.safetensors").unlink()
     (tmp_path / FOLDER / "config.json").write_text("{")
-    keep_if_best(tmp_path, network(2), tiny_model, facts(0.6))
+    keep_if_best(tmp_path, network(2), tiny_model, 64, facts(0.6))
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path / FOLDER).config.num_labels == 2
     assert kept_mark(tmp_path) == 2
 
@@ -168,7 +232,7 @@ def test_processes_that_finish_together_leave_the_best(tmp_path, tiny_model, net
     def work(k: int) -> None:
         for step in range(1, 4):
             together.wait(timeout=60)
-            keep_if_best(tmp_path, networks[k], tiny_model, facts(0.1 * step + 0.01 * k, init=k, step=step))
+            keep_if_best(tmp_path, networks[k], tiny_model, 64, facts(0.1 * step + 0.01 * k, init=k, step=step))
 
     processes = [fork.Process(target=work, args=(k,), daemon=True) for k in range(4)]
     for process in processes:

@@ -7,29 +7,39 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
+import torch
 
 from seedgrid.errors import InputError
 from seedgrid.settings import TrainerSettings
 from seedgrid.trials import devices
-from seedgrid.trials.devices import claim_gpu, resolve, visible_gpus, workers
+from seedgrid.trials.devices import claim_gpu, resolve, usable_gpus, visible_gpus, workers
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
     """Nothing remembered from before, no claims of other sweeps."""
     visible_gpus.cache_clear()
+    usable_gpus.cache_clear()
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     yield
     visible_gpus.cache_clear()
+    usable_gpus.cache_clear()
 
 
 @pytest.fixture
 def gpus(monkeypatch):
+    """GPUs of these names, as a PyTorch with CUDA sees them."""
+
     def make(*names: str) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(names))
+        monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(names))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
         visible_gpus.cache_clear()
+        usable_gpus.cache_clear()
 
     return make
 
@@ -111,6 +121,43 @@ def test_what_the_machine_cannot_do_is_refused(gpus, settings, complaint):
     gpus()
     with pytest.raises(InputError, match=complaint):
         resolve(trainer(**settings))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("named_by", ["the environment", "the driver"])
+def test_auto_is_the_cpu_where_a_gpu_is_named_that_torch_cannot_use(monkeypatch, tmp_path, named_by):
+    if named_by == "the environment":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    else:
+        nvidia_smi(tmp_path, "echo 'GPU 0: H100 (UUID: GPU-1)'", monkeypatch)
+    assert visible_gpus() == ("0",)
+    assert resolve(trainer()) == ("cpu", "32-true")
+    assert workers("auto", 10**6, 7) == 1
+    with pytest.raises(InputError) as refused:
+        resolve(trainer(accelerator="gpu"))
+    assert str(refused.value).startswith("trainer.accelerator=gpu: ")
+    assert ("was built without CUDA" in str(refused.value)) == (not torch.backends.cuda.is_built())
+    assert "use trainer=cpu" in str(refused.value)
+
+
+def test_what_torch_says_of_a_driver_that_is_too_old_is_passed_on(gpus, monkeypatch):
+    def is_available():
+        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old\n(found 11040).", stacklevel=1)
+        return False
+
+    gpus("0")
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    assert resolve(trainer()) == ("cpu", "32-true")
+    with pytest.raises(
+        InputError, match=r"^trainer\.accelerator=gpu: no GPU can be used: CUDA .* too old \(found 11040\)"
+    ):
+        resolve(trainer(accelerator="gpu"))
+
+
+def test_more_gpus_named_than_there_are_are_not_waited_for(gpus, monkeypatch):
+    gpus("0", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert workers("auto", 1, 3) == 3
 
 
 @pytest.mark.parametrize(
@@ -201,6 +248,8 @@ def test_a_process_that_is_killed_gives_its_gpu_back(gpus, no_waiting):
         assert index == 0
 
 
-def test_devices_are_found_without_torch():
-    code = "import sys, seedgrid.trials.devices; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_where_no_gpu_is_in_sight_torch_is_not_asked():
+    code = (
+        "import sys; from seedgrid.trials.devices import usable_gpus; usable_gpus(); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})

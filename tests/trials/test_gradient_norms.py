@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import pytorch_lightning as pl
-from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 
 from seedgrid.model.layers import layer_groups
+from seedgrid.model.network import build_network
 from seedgrid.trials import interrupt
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.preparation import prepare
@@ -64,24 +64,16 @@ def test_norms_are_those_of_the_gradients_before_clipping(fit, recipe, packing):
         assert total @ total > 1e-6
 
 
-@pytest.mark.parametrize(
-    ("architecture", "names", "sizes"),
-    [
-        ("bert", ["embeddings", "layer_1", "layer_2", "head"], {}),
-        ("electra", ["embeddings", "layer_1", "layer_2", "head"], {"embedding_size": 8}),
-        ("albert", ["encoder", "head"], {"embedding_size": 8}),
-    ],
-)
-def test_every_trained_parameter_is_in_one_group(architecture, names, sizes):
-    sizes |= {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20}
-    network = AutoModelForSequenceClassification.from_config(CONFIG_MAPPING[architecture](vocab_size=50, **sizes))
+def test_every_trained_parameter_is_in_one_group(family):
+    network = build_network(family, ("a", "b"), 0)
     groups = layer_groups(network)
-    assert list(groups) == names
+    layers = ["encoder"] if network.config.model_type in ("albert", "t5") else ["layer_1", "layer_2", "layer_3"]
+    assert list(groups) == [*(["embeddings"] if len(layers) == 3 else []), *layers, "head"]
     grouped = [id(parameter) for members in groups.values() for parameter in members]
     assert sorted(grouped) == sorted(map(id, network.parameters()))
     in_head = {id(parameter) for parameter in groups["head"]}
-    assert {id(parameter) for parameter in network.classifier.parameters()} <= in_head
-    assert not {id(parameter) for parameter in network.base_model.encoder.parameters()} & in_head
+    own = [value for name, value in network.named_parameters() if not name.startswith(network.base_model_prefix)]
+    assert {id(parameter) for parameter in own} <= in_head
 
 
 def test_frozen_groups_are_left_out(run):

@@ -90,23 +90,29 @@ def test_a_test_file_without_a_best_model_to_score_it_is_refused(tiny, settings_
         prepare(settings_of(words))
 
 
-def test_a_model_that_cannot_be_packed_is_padded_and_a_line_says_so(tiny, settings_of, own_model, tmp_path, capsys):
+def test_a_model_that_cannot_be_packed_is_padded_and_a_line_says_so(
+    tiny, settings_of, own_model, family_folder, tmp_path, capsys
+):
     words = [*tiny, "model.packing=true", f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
     packed = prepare(settings_of(words))
     padded = prepare(settings_of([*words, "model.packing=false"]))
     assert capsys.readouterr().err == ""
     assert {key for key in packed.identity if packed.identity[key] != padded.identity[key]} == {"model.packing"}
-    config = json.loads((own_model / "config.json").read_text())
-    (own_model / "config.json").write_text(json.dumps({**config, "model_type": "albert"}))
-    prepare(settings_of(words))
+    prepare(settings_of([*words, f"model.path={family_folder('albert')}"]))
     assert capsys.readouterr().err.startswith("model.packing=true: albert is padded all the same")
 
 
 @pytest.mark.parametrize("key", ["recipe.reinitialize=1", "recipe.freeze=1", "recipe.layer_decay=0.9"])
-def test_recipes_about_layers_are_refused_where_layers_share_their_weights(tiny, settings_of, own_model, tmp_path, key):
-    config = json.loads((own_model / "config.json").read_text())
-    (own_model / "config.json").write_text(json.dumps({**config, "model_type": "albert", "num_hidden_groups": 1}))
-    words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
+def test_recipes_about_layers_are_refused_where_layers_share_their_weights(
+    tiny, settings_of, family_folder, tmp_path, key
+):
+    words = [*tiny, f"model.path={family_folder('albert')}", f"sweep={tmp_path / 'sweep'}", "model.packing=false"]
     with pytest.raises(InputError, match="the layers of albert share their weights"):
         prepare(settings_of([*words, key]))
-    prepare(settings_of([*words, "recipe.freeze=0"]))
+
+
+def test_what_only_the_network_can_tell_is_found_before_any_trial(tiny, settings_of, family_folder, tmp_path):
+    folder = family_folder("gpt2", pad_token_id=None)
+    words = [*tiny, "model.packing=false", f"sweep={tmp_path / 'sweep'}"]
+    with pytest.raises(InputError, match="names no padding token"):
+        prepare(settings_of([*words, f"model.path={folder}"]))

@@ -45,6 +45,7 @@ class TokenDataModule(pl.LightningDataModule):
         steps: steps of the whole training.
         start: steps that were taken before (a resumed trial).
         pad_id: the word piece to pad with.
+        pad_left: whether padding goes before the text.
         packing: batches as :func:`collate_packed` makes them instead of padded ones.
     """
 
@@ -59,6 +60,7 @@ class TokenDataModule(pl.LightningDataModule):
         steps: int,
         start: int = 0,
         pad_id: int = 0,
+        pad_left: bool = False,
         packing: bool = False,
     ) -> None:
         super().__init__()
@@ -67,6 +69,7 @@ class TokenDataModule(pl.LightningDataModule):
         self.train_batches = training_batches(order_seed, len(train), batch_size, steps, start)
         self.validation_batches = validation_batches(validation.lengths, validation_batch_size)
         self.pad_id = pad_id
+        self.pad_left = pad_left
         self.packing = packing
 
     @property
@@ -83,21 +86,24 @@ class TokenDataModule(pl.LightningDataModule):
     def _loader(self, tokens: Tokens, batches: list[np.ndarray]) -> DataLoader:
         # Collating a batch takes microseconds: a worker process would cost more than it saves.
         def collated(indices: list[int]) -> Batch:
-            return collate_packed(tokens, indices) if self.packing else collate(tokens, indices, self.pad_id)
+            if self.packing:
+                return collate_packed(tokens, indices)
+            return collate(tokens, indices, self.pad_id, self.pad_left)
 
         return DataLoader(range(len(tokens)), batch_sampler=batches, collate_fn=collated)
 
 
-def collate(tokens: Tokens, indices: list[int], pad_id: int) -> Batch:
-    """Pad the examples at ``indices`` to their longest.
+def collate(tokens: Tokens, indices: list[int], pad_id: int, pad_left: bool = False) -> Batch:
+    """Pad the examples at ``indices`` to their longest, after the text or before it.
 
     Returns:
         ``input_ids``, ``token_type_ids``, ``attention_mask``: int64, examples x longest; ``labels``: int64, examples.
     """
     indices = np.asarray(indices)
     lengths = tokens.lengths[indices]
-    real = np.arange(lengths.max()) < lengths[:, None]
-    positions = np.where(real, tokens.starts[indices][:, None] + np.arange(lengths.max()), 0)
+    columns = np.arange(lengths.max()) - (lengths.max() - lengths[:, None] if pad_left else 0)
+    real = (columns >= 0) & (columns < lengths[:, None])
+    positions = np.where(real, tokens.starts[indices][:, None] + columns, 0)
     ids = np.where(real, tokens.ids[positions], pad_id)
     segments = np.where(real, tokens.segments[positions], 0)
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from seedgrid.data.examples import Examples
 from seedgrid.errors import InputError
 from seedgrid.files import read_text
+from seedgrid.hub import ask, refusal
 from seedgrid.tasks import GlueSource
 
 HUB_DATASET = "nyu-mll/glue"
@@ -74,14 +74,16 @@ def read_hub(source: GlueSource, labels: tuple[str, ...]) -> tuple[Examples, Exa
     import datasets
 
     datasets.disable_progress_bars()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network are our one line
+    in_the_way, offline = ask(HUB_DATASET, "dataset"), datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = offline or in_the_way is not None
     try:
         splits = datasets.load_dataset(HUB_DATASET, source.hub_config)
-    except Exception as error:  # the hub's client raises a dozen kinds for "no network" and "not in the cache"
-        raise InputError(
-            f"task={source.hub_config}: cannot fetch {HUB_DATASET} from the Hugging Face hub "
-            f"({type(error).__name__}); offline, use data.root=FOLDER with GLUE's TSV files, or task=grammar"
-        ) from None
+    except Exception as error:  # its client raises a dozen kinds for "no network" and "not in the cache"
+        missing = f"{HUB_DATASET} is no public data set on the hub"
+        remedy = "offline, use data.root=FOLDER with GLUE's TSV files, or task=grammar"
+        raise refusal(f"task={source.hub_config}", HUB_DATASET, in_the_way or error, missing, remedy) from None
+    finally:
+        datasets.config.HF_HUB_OFFLINE = offline
     return tuple(_from_hub(splits[name], source, labels) for name in ("train", "validation"))
 
 

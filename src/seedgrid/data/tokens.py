@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from seedgrid.data.examples import Examples
+from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
@@ -73,11 +76,29 @@ def cached_tokens(examples: Examples, tokenizer_folder: Path, max_length: int, c
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not path.exists():
-            from transformers import AutoTokenizer
-
-            tokens = tokenize(examples, AutoTokenizer.from_pretrained(str(tokenizer_folder)), max_length)
+            tokens = tokenize(examples, _load_tokenizer(tokenizer_folder), max_length)
             write_whole(path, lambda file: pq.write_table(_table(tokens), file))
     return path
+
+
+def _load_tokenizer(folder: Path):
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # the tokenizers library raises plain ones
+        for file in tokenizer_files(folder):
+            if file.suffix == ".json":
+                try:
+                    json.loads(file.read_text(encoding="utf-8"))
+                except ValueError:
+                    raise InputError(f"model: {file} is not whole (no JSON); fetch or save the model again") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"model: the tokenizer in {folder} cannot be loaded: {reason}; if newer versions than transformers"
+            f" {version('transformers')} and tokenizers {version('tokenizers')} saved it: pip install --upgrade"
+            " transformers tokenizers"
+        ) from None
 
 
 def read_tokens(path: Path) -> Tokens:

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from seedgrid.data.datamodule import Batch
 from seedgrid.model.bert_adam import BertAdam
 from seedgrid.model.layers import depths
+from seedgrid.model.network import input_names
 from seedgrid.model.packing import first_tokens, head_logits
 from seedgrid.model.schedules import linear_with_warmup, twice_with_restarts
 from seedgrid.seeds import dropout_state
@@ -56,11 +57,7 @@ class FineTuning(pl.LightningModule):
         """Logits, examples x classes."""
         if "lengths" in batch:
             return self.classify(self.encode(batch))
-        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-        # Models with one kind of segment (RoBERTa) or none (DistilBERT) number it otherwise or do not take it.
-        if getattr(self.network.config, "type_vocab_size", 0) > 1:
-            inputs["token_type_ids"] = batch["token_type_ids"]
-        return self.network(**inputs).logits
+        return self.network(**{name: batch[name] for name in input_names(self.network.config)}).logits
 
     def encode(self, batch: Batch) -> torch.Tensor:
         """What the encoder makes of a packed batch; sequences x width."""

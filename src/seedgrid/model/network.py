@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from seedgrid.errors import InputError
-from seedgrid.model.layers import encoder_layers
+from seedgrid.model.layers import encoder_layers, find_embeddings
 from seedgrid.seeds import new_layer_weights
 
 
@@ -59,6 +60,18 @@ def build_network(
     return network
 
 
+def input_names(config: PreTrainedConfig) -> tuple[str, ...]:
+    """What a network is given of an example; the saved best model's tokenizer gives the same."""
+    # Models with one kind of segment (RoBERTa) or none (DistilBERT) number it otherwise or do not take it.
+    segments = ("token_type_ids",) if getattr(config, "type_vocab_size", 0) > 1 else ()
+    return ("input_ids", *segments, "attention_mask")
+
+
+def pads_left(config: PreTrainedConfig) -> bool:
+    """Whether padding goes before the text: where the head reads whatever token is the last (XLNet)."""
+    return getattr(config, "summary_type", None) == "last"
+
+
 def _top_of(network: PreTrainedModel, layers: int, new: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the parameters of the top layers and the pooler, without those that are new already."""
     top = {id(parameter) for layer in encoder_layers(network)[-layers:] for parameter in layer.parameters()}
@@ -71,6 +84,8 @@ def _pretrained(
     folder: Path, labels: tuple[str, ...], layers: int | None, dropout: float | None
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The network with its pretrained weights, and the names of the parameters that are to be drawn anew."""
+    transformers_logging.set_verbosity_error()  # that the head is new is as it should be
+    transformers_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:
@@ -79,6 +94,8 @@ def _pretrained(
         if layers > config.num_hidden_layers:
             raise InputError(f"model.layers={layers}: the model has only {config.num_hidden_layers}; give at most that")
         config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):  # ModernBERT's attention is of two kinds
+            config.layer_types = config.layer_types[:layers]
     if dropout is not None:
         # Where a head has no probability of its own (None), it takes the encoder's.
         for name, value in config.to_dict().items():
@@ -86,6 +103,7 @@ def _pretrained(
                 setattr(config, name, dropout)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
+    config.problem_type = "single_label_classification"  # whatever the checkpoint was trained for before
     try:
         network, info = AutoModelForSequenceClassification.from_pretrained(
             folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
@@ -100,10 +118,20 @@ def _pretrained(
         if not name.startswith(prefix):
             new.append(name)
         elif name in missing:
+            if name.startswith(f"{prefix}decoder."):  # its encoder, if it lacked that, would have come first
+                raise InputError(
+                    f"model: {folder} holds the encoder of {config.model_type} alone; give the whole model"
+                )
             if "pooler" not in name:
                 raise InputError(f"model: the weights in {folder} lack {name}; give a complete pretrained encoder")
             new.append(name)
+    find_embeddings(network)
     return network.train(), tuple(new)
+
+
+def forget_pretrained() -> None:
+    """Give back the memory of the pretrained weights, until they are read again."""
+    _pretrained.cache_clear()
 
 
 def _first_line(error: Exception) -> str:

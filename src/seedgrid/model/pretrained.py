@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
+import json
+import zipfile
 from pathlib import Path
 
-from seedgrid.data.tokens import TOKENIZER_FILES, tokenizer_digest
+from seedgrid.data.tokens import TOKENIZER_FILES, tokenizer_digest, tokenizer_files
 from seedgrid.errors import InputError
+from seedgrid.hub import ask, refusal
 from seedgrid.settings import ModelSettings
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.*", "*.model")
 # Architectures of Transformers that have BERT's modules under BERT's names, and a head that reads the first token.
 PACKABLE = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
+AGAIN = "fetch the model again"
 OFFLINE_HINT = "offline, use model=minilm (comes with a Python package) or model.path=FOLDER"
 
 
@@ -48,27 +51,54 @@ def locate(model: ModelSettings) -> Path:
     # Without its vocabulary, Transformers makes a tokenizer that knows no word.
     if not any(any(folder.glob(pattern)) for pattern in VOCABULARY_FILES):
         raise InputError(f"{name}: {folder} has no tokenizer ({', '.join(VOCABULARY_FILES)}); save it there too")
+    weights = weight_files(folder)
+    for file in (folder / "config.json", *weights, *tokenizer_files(folder)):
+        _refuse_part(name, file)
+    for index in folder.glob(f"*{weights[0].suffix}.index.json"):
+        try:
+            lacking = set(json.loads(index.read_text())["weight_map"].values()) - {file.name for file in weights}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            lacking = {index.name}
+        if lacking:
+            raise InputError(f"{name}: {folder} lacks a part of the weights, {min(lacking)}; {AGAIN}")
     return folder
+
+
+def _refuse_part(key: str, file: Path) -> None:
+    """Raise InputError if a file holds only a part of what it should, or where that is."""
+    with file.open("rb") as content:
+        begin = content.read(64)
+    if begin.startswith(b"version https://git-lfs"):
+        raise InputError(f"{key}: {file} is a git-lfs pointer; run git lfs pull in its folder, or {AGAIN}")
+    whole = bool(begin)
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            safe_open(file, "numpy")
+        except SafetensorError:
+            whole = False
+    elif begin.startswith(b"PK"):  # PyTorch's format is an archive, whose table comes last
+        whole = zipfile.is_zipfile(file)
+    if not whole:
+        raise InputError(f"{key}: {file} is damaged, or cut off after {file.stat().st_size:,} bytes; {AGAIN}")
 
 
 def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network are our one line
+    in_the_way = ask(name, "model")
 
     def fetch(*weights: str) -> Path:
-        return Path(snapshot_download(name, allow_patterns=["config.json", *weights, *TOKENIZER_FILES]))
+        patterns = ["config.json", *weights, *TOKENIZER_FILES]
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=in_the_way is not None))
 
     try:
         folder = fetch("model*.safetensors*")
         return folder if weight_files(folder) else fetch("pytorch_model*.bin*")
-    except (RepositoryNotFoundError, HFValidationError):
-        raise InputError(f"model.path={name}: neither a folder here nor a public model on the hub") from None
-    except Exception as error:  # the hub's client raises a dozen kinds for "no network" and "not in the cache"
-        raise InputError(
-            f"model.path={name}: cannot fetch it from the Hugging Face hub ({type(error).__name__}); {OFFLINE_HINT}"
-        ) from None
+    except Exception as error:  # its client raises a dozen kinds for "no network" and "not in the cache"
+        missing = "neither a folder here nor a public model on the hub"
+        raise refusal(f"model.path={name}", "it", in_the_way or error, missing, OFFLINE_HINT) from None
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -24,12 +25,14 @@ class BestOfTrial:
         sweep: its folder.
         network: a Transformers model, in training.
         tokenizer_folder: where its tokenizer lies.
+        max_length: word pieces after which an example is cut.
     """
 
-    def __init__(self, sweep: Path, network, tokenizer_folder: Path) -> None:
+    def __init__(self, sweep: Path, network, tokenizer_folder: Path, max_length: int) -> None:
         self.sweep = sweep
         self.network = network
         self.tokenizer_folder = tokenizer_folder
+        self.max_length = max_length
         self.facts: dict[str, Any] | None = None
         self.weights: dict[str, Any] = {}
 
@@ -49,12 +52,17 @@ class BestOfTrial:
     def hand_over(self) -> None:
         """Let what was taken since the last time compete for ``<sweep>/best_model``."""
         if self.facts is not None:
-            keep_if_best(self.sweep, self.network, self.tokenizer_folder, self.facts, self.weights)
+            keep_if_best(self.sweep, self.network, self.tokenizer_folder, self.max_length, self.facts, self.weights)
             self.facts = None
 
 
 def keep_if_best(
-    sweep: Path, network, tokenizer_folder: Path, facts: dict[str, Any], weights: dict[str, Any] | None = None
+    sweep: Path,
+    network,
+    tokenizer_folder: Path,
+    max_length: int,
+    facts: dict[str, Any],
+    weights: dict[str, Any] | None = None,
 ) -> None:
     """Put ``network`` into ``<sweep>/best_model`` if no trial reached a better score yet.
 
@@ -65,6 +73,7 @@ def keep_if_best(
     Args:
         network: a Transformers model.
         tokenizer_folder: where its tokenizer lies.
+        max_length: word pieces after which an example is cut.
         facts: ``score``, ``metric``, ``task``, ``model``, ``init``, ``order``, ``dropout``, ``step``, ``epoch``.
         weights: its ``state_dict`` when it had that score; None: as it is now.
     """
@@ -74,7 +83,7 @@ def keep_if_best(
         if best is not None and _rank(best) >= _rank(facts):
             return
         if best is None:
-            _create(folder, network, tokenizer_folder)
+            _create(folder, network, tokenizer_folder, max_length)
         write_whole(folder / "model.safetensors", lambda file: file.write(_serialized(network, weights, facts)))
         write_whole(folder / "README.md", lambda file: file.write(_card(facts).encode()))
 
@@ -105,12 +114,26 @@ def _rank(facts: dict[str, Any]) -> tuple:
     return (facts["score"], *(-facts[name] for name in (*Seeds.model_fields, "step")))
 
 
-def _create(folder: Path, network, tokenizer_folder: Path) -> None:
+def _create(folder: Path, network, tokenizer_folder: Path, max_length: int) -> None:
+    from seedgrid.model.network import input_names, pads_left
+
     beside = folder.with_name(f".{FOLDER}.part")
     shutil.rmtree(beside, ignore_errors=True)
-    network.config.save_pretrained(beside)
+    config = copy.deepcopy(network.config)
+    config.architectures = [type(network).__name__]
+    config.save_pretrained(beside)
     for file in tokenizer_files(tokenizer_folder):
         shutil.copy(file, beside)
+    # The tokenizer stays as it is, but gives by itself what the network was given: where its texts are cut, whether
+    # their segments are told apart, on which side they are padded.
+    path = beside / "tokenizer_config.json"
+    own = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    own |= {
+        "model_max_length": max_length,
+        "model_input_names": input_names(network.config),
+        "padding_side": "left" if pads_left(network.config) else "right",
+    }
+    path.write_text(json.dumps(own, indent=2))
     if folder.exists():  # an earlier process was killed before it wrote the weights
         shutil.rmtree(folder)
     beside.rename(folder)
@@ -121,7 +144,13 @@ def _serialized(network, weights: dict[str, Any] | None, facts: dict[str, Any]) 
 
     from seedgrid.model.vocabulary import whole_state
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in whole_state(network, weights).items()}
+    # Of weights that go by several names (T5's words), one; loading ties the others to it.
+    names, once = (dict(network.named_parameters(remove_duplicate=each)) for each in (False, True))
+    whole = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in whole_state(network, weights).items()
+        if name in once or name not in names
+    }
     return save(whole, metadata={"format": "pt", "seedgrid": json.dumps(facts)})
 
 
@@ -147,5 +176,6 @@ The score was used to choose, so it overstates what new data will show.
 from transformers import pipeline
 
 classify = pipeline("text-classification", model="{FOLDER}")
+classify("A text.", truncation=True)  # of two texts: classify({{"text": "...", "text_pair": "..."}}, truncation=True)
 ```
 """

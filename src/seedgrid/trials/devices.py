@@ -1,4 +1,4 @@
-"""Which device a trial runs on, and how many trials run at once; asks no torch."""
+"""Which device a trial runs on, and how many trials run at once; asks torch only where there seems to be a GPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -31,6 +32,24 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU"))
 
 
+@cache
+def usable_gpus() -> tuple[tuple[str, ...], str]:
+    """Those of :func:`visible_gpus` that PyTorch can use, and if it can use none, why."""
+    names = visible_gpus()
+    if not names:
+        return (), "no GPU is visible here; use trainer=cpu, or check nvidia-smi"
+    import torch
+
+    if not torch.backends.cuda.is_built():
+        return (), f"this PyTorch ({torch.__version__}) was built without CUDA; use trainer=cpu, or install one with it"
+    with warnings.catch_warnings(record=True) as said:  # of a driver that is too old, for one
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    reason = said[-1].message if said else f"PyTorch finds none (CUDA_VISIBLE_DEVICES={','.join(names)})"
+    reason = " ".join(str(reason).split())
+    return names[:count], f"no GPU can be used: {reason}; use trainer=cpu, or check nvidia-smi"
+
+
 def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str]:
     """Device type (``cpu`` or ``gpu``) and precision of a trial, here or on another machine.
 
@@ -39,9 +58,11 @@ def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str
     """
     device = trainer.accelerator
     if device == "auto":
-        device = "gpu" if visible_gpus() else "cpu"
-    if device == "gpu" and not visible_gpus() and not elsewhere:
-        raise InputError("trainer.accelerator=gpu: no GPU is visible here; use trainer=cpu, or check nvidia-smi")
+        device = "gpu" if usable_gpus()[0] else "cpu"
+    if device == "gpu" and not elsewhere:
+        names, reason = usable_gpus()
+        if not names:
+            raise InputError(f"trainer.accelerator=gpu: {reason}")
     if trainer.precision == "auto":
         return device, "bf16-mixed" if device == "gpu" else "32-true"
     if device == "cpu" and trainer.precision == "16-mixed":
@@ -51,13 +72,13 @@ def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str
 
 def on_gpu(accelerator: str) -> bool:
     """Whether trials run on GPUs, as far as can be said before the settings are checked."""
-    return accelerator == "gpu" or (accelerator == "auto" and bool(visible_gpus()))
+    return accelerator == "gpu" or (accelerator == "auto" and bool(usable_gpus()[0]))
 
 
 def workers(accelerator: str, threads: int, per_gpu: int) -> int:
     """Trials to run at once on this machine: one a core (over its threads), or ``per_gpu`` a GPU."""
     if on_gpu(accelerator):
-        return max(1, len(visible_gpus()) * per_gpu)
+        return max(1, len(usable_gpus()[0]) * per_gpu)
     return max(1, len(os.sched_getaffinity(0)) // max(1, threads)) if hasattr(os, "sched_getaffinity") else 1
 
 
@@ -72,7 +93,7 @@ def claim_gpu(per_gpu: int) -> Iterator[int]:
     folder.mkdir(exist_ok=True)
     while True:
         for slot in range(per_gpu):
-            for index, name in enumerate(visible_gpus()):
+            for index, name in enumerate(usable_gpus()[0]):
                 lock = FileLock(folder / f"gpu-{name}-{slot}.lock", timeout=0)
                 try:
                     lock.acquire()

@@ -12,6 +12,7 @@ from seedgrid.data.datamodule import collate, validation_batches
 from seedgrid.data.tokens import read_tokens
 from seedgrid.evaluation.metrics import compute_metrics
 from seedgrid.files import write_json
+from seedgrid.model.network import input_names, pads_left
 from seedgrid.settings import Settings
 from seedgrid.trials.best_model import FOLDER, read_facts
 from seedgrid.trials.preparation import Prepared
@@ -34,11 +35,9 @@ def score_test(settings: Settings, prepared: Prepared) -> float:
     logits = torch.empty(len(tokens), len(prepared.labels))
     with torch.inference_mode():
         for indices in validation_batches(tokens.lengths, settings.evaluation.batch_size):
-            batch = collate(tokens, indices, network.config.pad_token_id or 0)
-            del batch["labels"]
-            if getattr(network.config, "type_vocab_size", 0) < 2:
-                del batch["token_type_ids"]
-            logits[torch.from_numpy(indices)] = network(**batch).logits
+            batch = collate(tokens, indices, network.config.pad_token_id or 0, pads_left(network.config))
+            inputs = {name: batch[name] for name in input_names(network.config)}
+            logits[torch.from_numpy(indices)] = network(**inputs).logits
     metrics = compute_metrics(logits, torch.from_numpy(tokens.label), settings.task.metric)
     write_json(path, {"metrics": metrics, "examples": len(tokens), "of": facts})
     return metrics[settings.task.metric]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seedgrid.data.sources import TaskData, load
-from seedgrid.data.tokens import cached_tokens
+from seedgrid.data.tokens import cached_tokens, read_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.model.pretrained import PACKABLE, locate, weights_digest
@@ -113,7 +113,13 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
             for name, path in (("train", train), ("validation", validation), ("test", test))
         },
     }
-    write_json(_path(folder, prepared.fingerprint), values)
+    path = _path(folder, prepared.fingerprint)
+    if not path.exists():
+        from seedgrid.model.first_pass import check_network
+
+        parts = [read_tokens(part) for part in (train, validation, test) if part is not None]
+        check_network(model_folder, data.labels, settings.model, settings.recipe, parts, settings.data.max_length)
+    write_json(path, values)
     return prepared
 
 
@@ -144,7 +150,9 @@ def check_fit(settings: Settings, model_folder: Path) -> None:
     try:
         config = json.loads(path.read_text())
         depth = next((config[key] for key in ("num_hidden_layers", "n_layers", "num_layers") if key in config), None)
-        positions = config.get("max_position_embeddings")
+        # DeBERTa-v3 counts distances alone.
+        numbered = config.get("position_biased_input", True)
+        positions = config.get("max_position_embeddings") if numbered else None
         architecture = config.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}); fetch or save the model again") from None

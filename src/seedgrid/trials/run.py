@@ -28,7 +28,7 @@ import torch.utils.deterministic
 from filelock import Timeout
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from seedgrid.data.datamodule import TokenDataModule
@@ -39,7 +39,7 @@ from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.files import write_whole
 from seedgrid.model.layers import freeze
 from seedgrid.model.module import FineTuning
-from seedgrid.model.network import build_network
+from seedgrid.model.network import build_network, pads_left
 from seedgrid.model.packing import can_pack
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, steps_per_epoch
@@ -201,14 +201,15 @@ def _train(
         validation_batch_size=settings.evaluation.batch_size,
         steps=prepared.steps,
         start=start,
-        pad_id=_pad_id(prepared.model_folder),
+        pad_id=network.config.pad_token_id or 0,
+        pad_left=pads_left(network.config),
         packing=packing,
     )
     optimizer_state = None if state is None else state["optimizer"]
     module = FineTuning(network, recipe, prepared.steps, len(train), seeds.dropout, start, optimizer_state)
     schedule = schedule_of(settings.evaluation, prepared.steps, per_epoch)
 
-    best_model = BestOfTrial(Path(settings.sweep), network, prepared.model_folder)
+    best_model = BestOfTrial(Path(settings.sweep), network, prepared.model_folder, settings.data.max_length)
 
     def seconds() -> float:
         return seconds_before + time.monotonic() - begin
@@ -466,11 +467,6 @@ def _tokens(path: Path) -> Tokens:
 @lru_cache(maxsize=1)
 def _used_words(train: Path, validation: Path) -> np.ndarray:
     return used_words(_tokens(train), _tokens(validation))
-
-
-@lru_cache(maxsize=1)
-def _pad_id(model_folder: Path) -> int:
-    return AutoConfig.from_pretrained(model_folder).pad_token_id or 0
 
 
 def _peak_memory_mb(device: str) -> int:
