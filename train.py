@@ -3,6 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
+from seedgrid.command_line import check_words
+
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> object:
@@ -12,4 +14,5 @@ def main(config: DictConfig) -> object:
 
 
 if __name__ == "__main__":
+    check_words()
     main()

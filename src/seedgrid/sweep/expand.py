@@ -103,9 +103,3 @@ def _grid(point: DictConfig, seed_axes: dict[str, list[str]]) -> tuple[Seeds, ..
         # An interpolation such as seed.order=${seed.init} takes its value here, trial by trial.
         seeds[read_seeds(point)] = None
     return tuple(seeds)
-
-
-def quoted(value: str) -> str:
-    """A string as a value in Hydra's override grammar, whatever it contains."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

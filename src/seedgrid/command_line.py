@@ -1,0 +1,66 @@
+"""The words of a command line in Hydra's grammar: refused in one line that says how to quote, or quoted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+
+from hydra._internal.utils import get_args_parser  # Hydra's own: which words are overrides and which belong to flags
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString, ValueType
+from hydra.errors import HydraException
+
+
+def check_words() -> None:
+    """Exit with one line if Hydra's grammar refuses a word of this command, before Hydra does so in its own words.
+
+    A name with brackets, an equals sign, an umlaut or the like is no value of that grammar unless it is quoted.
+    """
+    given, _ = get_args_parser().parse_known_args()
+    if given.shell_completion:
+        return
+    swept = given.multirun or any(word.startswith("hydra.mode=") for word in given.overrides)
+    for word in given.overrides:
+        reason = refusal(word, swept)
+        if reason is not None:
+            sys.exit(f"error: {word}: {reason}")
+
+
+def refusal(word: str, swept: bool) -> str | None:
+    """What is wrong with a word in Hydra's grammar, and what to type instead; None if nothing is.
+
+    Args:
+        word: of the command line.
+        swept: whether the command may sweep over several values of a key.
+    """
+    parser = OverridesParser.create()
+    key, equals, value = word.partition("=")
+    try:
+        override = parser.parse_override(word)
+    except HydraException:
+        override = None
+    if override is not None:
+        if swept or not override.is_sweep_override():
+            return None
+        text = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP and re.search("[a-z]", value, re.IGNORECASE)
+        remedy = f"; one text with a comma is quoted: {_typed(key, value)}" if text else ""
+        return f"several values are swept over with -m{remedy}"
+    try:
+        parser.parse_override(f"{key}=null" if equals else word)
+    except HydraException:
+        return f"not of the form key=value; a value with blanks is quoted: {_typed('key', 'a value')}"
+    if value.startswith(("[", "{")):
+        items = f"[{quoted('a (b)')},{quoted('c')}]"
+        return f"cannot be read; texts that are not plain words are quoted: {shlex.quote(f'{key}={items}')}"
+    return f"cannot be read; a text that is no plain word is quoted inside of the shell's quotes: {_typed(key, value)}"
+
+
+def quoted(value: str) -> str:
+    """A string as a value in Hydra's override grammar, whatever it contains."""
+    return QuotedString(value, Quote.double).with_quotes()
+
+
+def _typed(key: str, value: str) -> str:
+    """What to type in a shell to set a key to a text."""
+    return shlex.quote(f"{key}={quoted(value)}")

@@ -1,0 +1,50 @@
+"""What Hydra's grammar splits: refused in one line that says what to type, which then is read to the letter."""
+
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from seedgrid.command_line import quoted, refusal
+
+
+def read_back(word):
+    return OverridesParser.create().parse_override(word).value()
+
+
+NAMES = ["train (1).csv", "Review (full)", "a=b.csv", "x{y}.csv", "it's.csv", "müller.csv", 'say "x".csv', "a;b"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_the_grammar_splits_is_answered_with_the_quoting_that_works(name):
+    answer = refusal(f"task.source.train={name}", swept=True)
+    assert "\n" not in answer
+    [word] = shlex.split(answer.partition("shell's quotes: ")[2])
+    assert refusal(word, swept=False) is None
+    assert read_back(word) == name
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a\\b", 'a\\"b\\', "a b", "", "\\'"])
+def test_what_is_quoted_is_read_back_to_the_letter(name):
+    assert read_back(f"sweep={quoted(name)}") == name
+
+
+@pytest.mark.parametrize(
+    ("word", "swept", "answer"),
+    [
+        ("file.csv", True, "not of the form key=value; a value with blanks is quoted: 'key=\"a value\"'"),
+        ("seed.init=0,1", False, "several values are swept over with -m"),
+        ("seed.init=range(0,5)", False, "several values are swept over with -m"),
+        ("a.b=x,y", False, "several values are swept over with -m; one text with a comma is quoted: 'a.b=\"x,y\"'"),
+        ("a.b=[x (1),y]", True, 'cannot be read; texts that are not plain words are quoted: \'a.b=["a (b)","c"]\''),
+    ],
+)
+def test_other_words_that_cannot_be_meant_are_said_to_be_so(word, swept, answer):
+    assert refusal(word, swept) == answer
+
+
+@pytest.mark.parametrize(
+    "word", ["task=csv", "~logger", "+a.b=1", "a.b=", "a=[1,'x']", "seed.init=range(0,5)", "a=1,2"]
+)
+def test_what_hydra_reads_is_left_to_it(word):
+    assert refusal(word, swept=True) is None
