@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and text files that are read as UTF-8 or refused."""
+"""Files that are written whole or not at all, and text files that are read as Unicode or refused."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ from seedgrid.errors import InputError
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte-order mark and with its line ends as they are.
+    """The text of a file; as :func:`decode`."""
+    return decode(path.read_bytes(), path)
+
+
+def decode(content: bytes, path: Path | str) -> str:
+    """A file's content as text, without a byte-order mark and with its line ends as they are.
+
+    It is UTF-8, or UTF-16 with a byte-order mark, as spreadsheets write it.
 
     Raises:
-        InputError: the file is not UTF-8; names the line.
+        InputError: it is not; names the line.
     """
-    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        return content.decode("utf-8-sig")
+        if content[:2].count(0) == 1:  # half a character, as far as UTF-8 is concerned a whole one
+            raise UnicodeDecodeError("utf-8", content, 0, 1, "UTF-16")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8 text; convert the file to UTF-8") from None

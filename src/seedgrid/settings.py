@@ -254,7 +254,12 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         if first["type"] in ("missing", "union_tag_not_found"):
             key = f"{key}.kind" if first["type"] == "union_tag_not_found" else key
             raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
-        raise InputError(f"{key}={first['input']}: {message[0].lower()}{message[1:]}") from None
+        value, remedy = first["input"], ""
+        if value is None or isinstance(value, bool):
+            value = json.dumps(value)  # as it is written in YAML
+        if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
+            remedy = f"; a text that looks like something else is quoted: '{key}=\"{value}\"'"
+        raise InputError(f"{key}={value}: {message[0].lower()}{message[1:]}{remedy}") from None
 
 
 # Raised when a change of this code changes the numbers of trials: those of before and after do not belong together.

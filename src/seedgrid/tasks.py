@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Part of a folder's name.
 Name = Annotated[str, Field(min_length=1, pattern="^[^/]*$")]
@@ -78,6 +78,12 @@ class FileSource(_Source):
     text_pair: str | None = None
     label: str
 
+    @field_validator("text", "text_pair", "label", mode="before")
+    @classmethod
+    def _number_is_a_name(cls, column: object) -> object:
+        # A column named 0, as pandas names those of a table without names: Hydra and YAML read a number.
+        return str(column) if type(column) is int else column
+
 
 class GrammarSource(_Source):
     """Generated acceptability judgements.
@@ -117,6 +123,15 @@ class Task(BaseModel):
     labels: list[str] | None = None
     metric: Metric
     diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_are_text(cls, labels: object) -> object:
+        # [0, 1] and [false, true] are numbers and truth values for Hydra and YAML; in a file they are text.
+        if not isinstance(labels, list):
+            return labels
+        names = [str(name) if isinstance(name, (bool, int, float)) else name for name in labels]
+        return [name.lower() if name in ("True", "False") else name for name in names]
 
     @model_validator(mode="after")
     def _labels_fit_metric(self) -> Task:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import json
+import lzma
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedgrid.data import sources
-from seedgrid.data.files import BUILDERS, DELIMITERS, distinct_labels, read
+from seedgrid.data.files import ENDINGS, SEPARATORS, distinct_labels, read
 from seedgrid.errors import InputError
 from seedgrid.settings import DataSettings
 from seedgrid.tasks import FileSource, Task
@@ -29,9 +33,9 @@ ROWS = (
 
 def write(path: Path, rows: list[dict]) -> Path:
     """Write rows the way that each format's own library does."""
-    if path.suffix in DELIMITERS:
+    if path.suffix in SEPARATORS:
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter=DELIMITERS[path.suffix])
+            writer = csv.DictWriter(file, list(rows[0]), delimiter=SEPARATORS[path.suffix])
             writer.writeheader()
             writer.writerows(rows)
     elif path.suffix == ".jsonl":
@@ -62,7 +66,7 @@ def refusal(path: Path, labels: tuple[str, ...] | None = None, **columns) -> str
     return str(refused.value)
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_every_format_gives_the_same_examples(tmp_path, ending):
     path = write(tmp_path / f"train{ending}", ROWS)
     examples, labels = read_all(path, text="review", text_pair="title", label="stars")
@@ -73,13 +77,13 @@ def test_every_format_gives_the_same_examples(tmp_path, ending):
     assert examples.label.dtype == np.int64
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_one_text_has_no_second(tmp_path, ending):
     examples, _ = read_all(write(tmp_path / f"train{ending}", ROWS), text="review", label="stars")
     assert examples.text_pair is None
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("labels", [(1, 0, 1), (1.0, 0.0, 1.0), ("1", "0", "1")])
 def test_numbers_are_the_same_labels_however_they_are_written(tmp_path, ending, labels):
     path = write(tmp_path / f"train{ending}", [{"text": "a", "label": label} for label in labels])
@@ -88,7 +92,7 @@ def test_numbers_are_the_same_labels_however_they_are_written(tmp_path, ending, 
     assert examples.label.tolist() == [1, 0, 1]
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_true_and_false_are_the_same_labels_in_every_format(tmp_path, ending):
     path = write(tmp_path / f"train{ending}", [{"text": "a", "label": True}, {"text": "b", "label": False}])
     examples, names = read_all(path)
@@ -96,7 +100,7 @@ def test_true_and_false_are_the_same_labels_in_every_format(tmp_path, ending):
     assert examples.label.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize(
     ("labels", "names"),
     [
@@ -111,7 +115,7 @@ def test_labels_that_are_numbers_sort_as_numbers_and_others_as_text(tmp_path, en
     assert read_all(path)[1] == names
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_column_of_numbers_is_text_too(tmp_path, ending):
     path = write(tmp_path / f"train{ending}", [{"text": 12, "label": "a"}, {"text": 7, "label": "b"}])
     assert read_all(path)[0].text == ("12", "7")
@@ -120,7 +124,7 @@ def test_a_column_of_numbers_is_text_too(tmp_path, ending):
 @pytest.mark.parametrize(
     "text", ["007", "1.10", "1e5", "NA", "None", "null", "nan", "True", " a ", "2020-01-01", "#", "'"]
 )
-@pytest.mark.parametrize("ending", DELIMITERS)
+@pytest.mark.parametrize("ending", SEPARATORS)
 def test_a_delimited_text_is_kept_to_the_letter(tmp_path, ending, text):
     path = write(tmp_path / f"train{ending}", [{"text": text, "label": "a"}, {"text": text, "label": "b"}])
     assert read_all(path)[0].text == (text, text)
@@ -162,10 +166,137 @@ def test_the_name_of_a_file_is_no_pattern(tmp_path, name):
     assert read_all(path)[0].text == ("a", "b")
 
 
+COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("compressed", COMPRESS)
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_a_compressed_file_gives_the_same_examples(tmp_path, ending, compressed):
+    plain = write(tmp_path / f"train{ending}", ROWS)
+    path = tmp_path / f"train{ending}{compressed}"
+    path.write_bytes(COMPRESS[compressed](plain.read_bytes()))
+    columns = {"text": "review", "text_pair": "title", "label": "stars"}
+    assert read_all(path, **columns)[0].digest() == read_all(plain, **columns)[0].digest()
+
+
+@pytest.mark.parametrize("name", ["train.zip", "train.csv.zip"])
+def test_an_archive_of_one_file_is_read(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.write(
+            write(tmp_path / "train.csv", [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]), "t.csv"
+        )
+        archive.writestr("__MACOSX/._t.csv", "what a Mac leaves")
+    assert read_all(tmp_path / name)[0].text == ("a", "b")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_what_a_spreadsheet_saves_is_read(tmp_path, encoding):
+    path = tmp_path / "train.csv"
+    path.write_bytes("text;label\r\nd\u00e9j\u00e0, vu;1\r\nb;0\r\n".encode(encoding))
+    assert read_all(path)[0].text == ("d\u00e9j\u00e0, vu", "b")
+
+
+def test_lines_of_json_may_have_different_keys(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "2020-01-01", "label": 0}\n{"label": "1", "meta": {"text": 1}, "text": "b"}\n')
+    examples, labels = read_all(path)
+    assert (examples.text, labels) == (("2020-01-01", "b"), ("0", "1"))
+
+
+@pytest.mark.parametrize("given", [("1", "0"), ("1.0", "0.0")])
+def test_labels_of_the_config_are_those_of_the_file_however_they_are_written(tmp_path, given):
+    path = write(tmp_path / "train.jsonl", [{"text": "a", "label": 1.0}, {"text": "b", "label": 0}])
+    assert read_all(path, given)[0].label.tolist() == [0, 1]
+
+
 # -------------------------------------------------------------------------------------------------------- what fails
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_two_columns_of_one_name_are_refused_where_they_are_used(tmp_path, ending):
+    path = tmp_path / f"train{ending}"
+    separator = SEPARATORS.get(ending, "")
+    if separator:
+        lines = (("text", "label", "label", "id", "id"), ("a", "0", "1", "2", "3"), ("b", "1", "0", "2", "3"))
+        path.write_text("".join(separator.join(cells) + "\n" for cells in lines))
+    elif ending == ".parquet":
+        arrays = [pa.array(values) for values in (["a", "b"], [0, 1], [1, 0], [2, 2], [3, 3])]
+        pq.write_table(pa.Table.from_arrays(arrays, names=["text", "label", "label", "id", "id"]), path)
+    else:
+        path.write_text('{"text": "a", "label": 0, "label": 1, "id": 2, "id": 3}\n')
+    assert "label" in (answer := refusal(path))
+    assert "twice" in answer or "2 columns of that name" in answer
+    if separator or ending == ".parquet":
+        refusal(path, label="id")
+
+
+def test_labels_that_differ_in_blanks_are_refused_with_their_place(tmp_path):
+    path = write(tmp_path / "train.csv", [{"text": "a", "label": name} for name in ("neg", "pos", "neg ")])
+    assert refusal(path) == f"{path}, example 3: label 'neg ' differs from 'neg' in nothing but blanks; mend the file"
+
+
+@pytest.mark.parametrize(
+    ("label", "labels", "reason"),
+    [
+        ("neg ", ("neg", "pos"), "neg, pos, but differs from 'neg' in nothing but blanks or case; "),
+        ("Neg", ("neg", "pos"), "neg, pos, but differs from 'neg' in nothing but blanks or case; "),
+        ("-1", ("0", "1"), "0, 1, but often marks examples without a label; "),
+        ("no", ("false", "true"), "false, true: YAML takes no and yes for false and true unless they are quoted; "),
+        ("x", tuple(map(str, range(80))), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ... (80 in all); "),
+        ("x", (" a", ""), "' a', ''; "),
+    ],
+)
+def test_an_unknown_label_comes_with_what_it_may_be(tmp_path, label, labels, reason):
+    path = write(tmp_path / "dev.csv", [{"text": "a", "label": label}])
+    assert (
+        refusal(path, labels)
+        == f"{path}, example 1: label '{label}' is not one of {reason}mend the file or set task.labels"
+    )
+
+
+def test_labels_that_are_scores_are_said_to_look_so(tmp_path):
+    path = write(tmp_path / "dev.csv", [{"text": "a", "label": k / 7} for k in range(40)])
+    assert ": 40 different ones in 40 examples, as of a score or a number of the example; " in refusal(
+        path, ("0.5", "1")
+    )
+
+
+def test_half_a_character_is_no_text(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "cut \\ud83d", "label": 0}\n')
+    assert refusal(path).startswith(f"{path}, example 1: column 'text' holds half of a character")
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", '"text"', '{"text": "a", "label": "x"}\n3\n'])
+def test_json_without_columns_is_refused(tmp_path, content):
+    path = tmp_path / "train.jsonl"
+    path.write_text(content)
+    assert "instead of an object with a value for each column" in refusal(path)
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".csv.bz2", ".csv.xz", ".zip"])
+def test_a_broken_compressed_file_is_named(tmp_path, ending):
+    path = tmp_path / f"train{ending}"
+    for content in (b"text,label\na,1\n", b"", gzip.compress(b"text,label\n" * 99)[:-12]):
+        path.write_bytes(content)
+        assert str(path) in refusal(path)
+
+
+def test_an_archive_of_several_files_names_them(tmp_path):
+    path = tmp_path / "train.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", "text,label\n")
+        archive.writestr("b.csv", "text,label\n")
+    assert refusal(path) == f"{path}: holds 2 files, a.csv, b.csv; unpack it and name one"
+
+
+def test_utf_16_without_its_mark_is_no_utf_8(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_bytes("text,label\na,1\n".encode("utf-16-le"))
+    assert refusal(path) == f"{path}, line 1: not UTF-8 text; convert the file to UTF-8"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("role", ["text", "text_pair", "label"])
 def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending, role):
     path = write(tmp_path / f"train{ending}", [{"text": "a", "label": "x"}])
@@ -173,13 +304,13 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending, role):
     assert refusal(path, **{role: "body"}) == expected
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_an_unknown_label_is_named_with_its_place(tmp_path, ending):
     path = write(tmp_path / f"dev{ending}", [{"text": "a", "label": "x"}, {"text": "b", "label": "z"}])
     assert refusal(path, labels=("x", "y")).startswith(f"{path}, example 2: label 'z' is not one of x, y;")
 
 
-@pytest.mark.parametrize("ending", [*DELIMITERS, *BUILDERS])
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("value", [None, ""])
 @pytest.mark.parametrize("column", ["text", "label"])
 def test_an_empty_text_or_label_is_named_with_its_place(tmp_path, ending, value, column):
@@ -224,10 +355,12 @@ def test_a_malformed_csv_is_named_with_its_line(tmp_path, content, complaint):
     assert refusal(path).startswith(f"{path}, {complaint}")
 
 
-def test_a_tsv_whose_quotes_are_text_is_refused_rather_than_merged(tmp_path):
+def test_a_tsv_whose_quotes_are_text_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "train.tsv"
     path.write_text('text\tlabel\n"a b\t1\nb" c\t0\nd\t1\n')
-    assert refusal(path).startswith(f"{path}, line 2: ")
+    examples, _ = read_all(path)
+    assert examples.text == ('"a b', 'b" c', "d")
+    assert examples.label.tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".json"])
@@ -292,7 +425,8 @@ def test_a_table_without_rows_is_named(tmp_path):
 def test_an_unknown_ending_is_named_with_those_there_are(tmp_path):
     path = tmp_path / "train.txt"
     path.write_text("text,label\na,1\n")
-    assert refusal(path) == f"{KEY}={path}: unknown ending '.txt'; use one of .csv, .tsv, .jsonl, .json, .parquet"
+    expected = f"{KEY}={path}: unknown ending '.txt'; use one of .csv, .tsv, .jsonl, .json, .parquet, "
+    assert refusal(path) == f"{expected}compressed as .gz, .bz2, .xz, .zip or not"
 
 
 def test_a_missing_file_is_named_with_its_key(tmp_path):

@@ -1,26 +1,35 @@
-"""The user's own files: CSV, TSV, JSON lines, JSON or Parquet."""
+"""The user's own files: CSV, TSV, JSON lines, JSON or Parquet, compressed or not."""
 
 from __future__ import annotations
 
-import csv
-import glob
+import bz2
+import gzip
 import io
 import json
+import lzma
 import re
-import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from seedgrid.data.delimited import read_rows
 from seedgrid.data.examples import Examples
 from seedgrid.errors import InputError
-from seedgrid.files import read_text
+from seedgrid.files import decode
 from seedgrid.tasks import FileSource
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-# Ending of a file: builder of the datasets library.
-BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+ENDINGS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
+DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+# Labels that a message lists, and columns.
+MOST_LISTED = 10
 
 
 def read(path: str, source: FileSource, labels: tuple[str, ...], key: str) -> Examples:
@@ -37,31 +46,76 @@ def read(path: str, source: FileSource, labels: tuple[str, ...], key: str) -> Ex
     """
     columns = _columns(path, source, key)
     texts = [_texts(path, columns[name], name) for name in (source.text, source.text_pair) if name is not None]
-    index = {name: position for position, name in enumerate(labels)}
-    label = np.empty(len(texts[0]), dtype=np.int64)
-    for row, written in enumerate(_labels(path, columns[source.label], source.label)):
-        if written not in index:
+    index = {_class_name(name): position for position, name in enumerate(labels)}
+    written = _labels(path, columns[source.label], source.label)
+    for row, name in enumerate(written):
+        if name not in index:
             raise InputError(
-                f"{path}, example {row + 1}: label '{written}' is not one of {', '.join(labels)}; "
-                f"mend the file or set task.labels"
+                f"{path}, example {row + 1}: label '{name}' is not one of {listed(labels)}"
+                f"{_why_unknown(name, labels, written)}; mend the file or set task.labels"
             )
-        label[row] = index[written]
+    label = np.array([index[name] for name in written], dtype=np.int64)
     return Examples(texts[0], texts[1] if len(texts) == 2 else None, label)
 
 
 def distinct_labels(source: FileSource) -> tuple[str, ...]:
-    """The sorted distinct labels of the training file; numbers sort as numbers."""
+    """The sorted distinct labels of the training file; numbers sort as numbers.
+
+    Raises:
+        InputError: two differ in nothing but blanks; or as :func:`read`.
+    """
     values = _columns(source.train, source, "task.source.train")[source.label]
-    names = sorted(set(_labels(source.train, values, source.label)))
+    written = _labels(source.train, values, source.label)
+    names = sorted(set(written))
+    alike: dict[str, str] = {}
+    for name in names:
+        other = alike.setdefault(" ".join(name.split()), name)
+        if other != name:
+            first, second = sorted((name, other), key=written.index)
+            raise InputError(
+                f"{source.train}, example {written.index(second) + 1}: label '{second}' differs from '{first}' in "
+                f"nothing but blanks; mend the file"
+            )
     numbers = all(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in names)
     return tuple(sorted(names, key=float) if numbers else names)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first of them, where there are many."""
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_LISTED else ""
+    plain = (name if name.isprintable() and name == name.strip() != "" else repr(name) for name in names[:MOST_LISTED])
+    return ", ".join(plain) + more
+
+
+def _why_unknown(name: str, labels: tuple[str, ...], written: list[str]) -> str:
+    """What an unknown label may come from; empty if nothing comes to mind."""
+    alike = [label for label in labels if label.split() == name.split()]
+    alike += [label for label in labels if label.casefold().split() == name.casefold().split()]
+    different = len(set(written))
+    if alike:
+        return f", but differs from '{alike[0]}' in nothing but blanks or case"
+    if name == "-1":
+        return ", but often marks examples without a label"
+    if name.lower() in ("no", "yes", "off", "on") and {"false", "true"} & set(labels):
+        return ": YAML takes no and yes for false and true unless they are quoted"
+    if are_many(different, len(written)):
+        return f": {different} different ones in {len(written)} examples, as of a score or a number of the example"
+    return ""
+
+
+def are_many(classes: int, examples: int) -> bool:
+    """Whether there are about as many classes as examples."""
+    return classes > MOST_LISTED and 2 * classes > examples
+
+
 def _labels(path: str, values: list, name: str) -> list[str]:
+    return [_class_name(text) for text in _texts(path, values, name)]
+
+
+def _class_name(text: str) -> str:
     """Labels as text: 1, 1.0 and "1" are the same label, true and "True" too."""
-    written = _texts(path, values, name)
-    whole = (re.sub(r"^(-?\d+)\.0+$", r"\1", text) for text in written)
-    return [text.lower() if text in ("True", "False") else text for text in whole]
+    whole = re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+    return whole.lower() if whole in ("True", "False") else whole
 
 
 def _texts(path: str, values: list, name: str) -> tuple[str, ...]:
@@ -70,6 +124,11 @@ def _texts(path: str, values: list, name: str) -> tuple[str, ...]:
             raise InputError(f"{path}, example {row + 1}: column '{name}' is empty; mend or remove it")
         if not isinstance(value, (str, int, float)):
             raise InputError(f"{path}, example {row + 1}: column '{name}' holds a {type(value).__name__}, not text")
+        if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise InputError(
+                f"{path}, example {row + 1}: column '{name}' holds half of a character (\\ud800 to \\udfff), as of a "
+                f"text that was cut within one; mend or remove it"
+            )
     return tuple(str(value) for value in values)
 
 
@@ -77,78 +136,90 @@ def _texts(path: str, values: list, name: str) -> tuple[str, ...]:
 def _columns(path: str, source: FileSource, key: str) -> dict[str, list]:
     """The columns that ``source`` names; other ones may hold anything."""
     file = Path(path).expanduser()
-    ending = file.suffix.lower()
     if not file.is_file():
         raise InputError(f"{key}={path}: no such file")
-    if ending in DELIMITERS:
-        columns = _read_delimited(path, file, DELIMITERS[ending])
-    elif ending in BUILDERS:
-        columns = _read_built(path, file, BUILDERS[ending], key)
+    content, ending = _decompressed(path, file)
+    roles = {role: name for role in ("text", "text_pair", "label") if (name := getattr(source, role)) is not None}
+    if ending in SEPARATORS:
+        header, rows = read_rows(path, decode(content, path), SEPARATORS[ending], list(roles.values()))
+        columns = list(zip(*rows, strict=True))
+    elif ending in (".jsonl", ".json"):
+        header, rows = _read_json(path, decode(content, path), set(roles.values()))
+        columns = [[row.get(name) for row in rows] if name in roles.values() else [] for name in header]
+    elif ending == ".parquet":
+        header, rows = _read_parquet(path, content, key)
+        columns = [
+            rows.column(place).to_pylist() if name in roles.values() else [] for place, name in enumerate(header)
+        ]
     else:
-        raise InputError(f"{key}={path}: unknown ending '{file.suffix}'; use one of {', '.join(DELIMITERS | BUILDERS)}")
-    for role in ("text", "text_pair", "label"):
-        name = getattr(source, role)
-        if name is not None and name not in columns:
-            raise InputError(f"task.source.{role}={name}: {path} has no such column; it has {', '.join(columns)}")
-    return columns
-
-
-def _read_delimited(path: str, file: Path, delimiter: str) -> dict[str, list]:
-    # Not by the datasets library: pandas, below it, guesses types (007 is 7) and missing values (NA, None), and takes
-    # the first column for an index where every line has one column too many.
-    rows = csv.reader(io.StringIO(read_text(file), newline=""), delimiter=delimiter, strict=True)
-    header, examples, line = [], [], 1
-    try:
-        for row in rows:
-            if not header:
-                header = row
-            elif row and len(row) != len(header):
-                raise InputError(
-                    f"{path}, line {line}: {len(row)} columns instead of {len(header)}; put texts that hold "
-                    f"the separator into quotes"
-                )
-            elif row:
-                examples.append(row)
-            line = rows.line_num + 1
-    except csv.Error as error:
         raise InputError(
-            f"{path}, line {line}: {error}; put texts that hold quotes into quotes, with each of theirs doubled"
-        ) from None
-    if not examples:
-        raise InputError(f"{path}: the file holds no examples")
-    return dict(zip(header, map(list, zip(*examples, strict=True)), strict=True))
+            f"{key}={path}: unknown ending '{ending}'; use one of {', '.join(ENDINGS)}, compressed as "
+            f"{', '.join((*DECOMPRESS, '.zip'))} or not"
+        )
+    if not len(rows):
+        raise InputError(f"{key}={path}: no examples are in the file")
+    for role, name in roles.items():
+        if name not in header:
+            raise InputError(f"task.source.{role}={name}: {path} has no such column; it has {listed(header)}")
+        if header.count(name) > 1:
+            raise InputError(
+                f"task.source.{role}={name}: {path} has {header.count(name)} columns of that name; rename all but one"
+            )
+    return {name: list(columns[header.index(name)]) for name in roles.values()}
 
 
-def _read_built(path: str, file: Path, builder: str, key: str) -> dict[str, list]:
-    import datasets
+def _decompressed(path: str, file: Path) -> tuple[bytes, str]:
+    """The content of a file, and the ending that says what it is."""
+    content, ending = file.read_bytes(), file.suffix.lower()
+    try:
+        if ending in DECOMPRESS:
+            return DECOMPRESS[ending](content), file.with_suffix("").suffix.lower()
+        if ending == ".zip":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
+                if len(members) != 1:
+                    raise InputError(f"{path}: holds {len(members)} files, {listed(members)}; unpack it and name one")
+                return archive.read(members[0]), Path(members[0]).suffix.lower()
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be decompressed ({error}); fetch it again, or unpack it") from None
+    return content, ending
 
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # its errors are ours to tell
-    # A throw-away cache: the library keys its own by path and date, and we need the file as it is now.
-    with tempfile.TemporaryDirectory() as cache:
+
+def _read_json(path: str, text: str, used: set[str]) -> tuple[list[str], list[dict]]:
+    """Names of the columns, and the objects: one a line, or all in one array."""
+
+    def only_once(pairs: list[tuple[str, object]]) -> dict:
+        twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1 and name in used]
+        if twice:
+            raise InputError(f"'{twice[0]}' stands twice in one example; remove one")
+        return dict(pairs)
+
+    array = text.lstrip().startswith("[")
+    rows = []
+    for number, document in enumerate([text] if array else text.split("\n"), start=1):
+        if not document.strip():
+            continue
         try:
-            # What looks like a pattern in the name of a file is none.
-            name = glob.escape(str(file))
-            table = datasets.load_dataset(builder, data_files=name, split="train", cache_dir=cache)
-            return {name: list(table[name]) for name in table.column_names}
-        except Exception as error:  # each builder has its own kinds; the innermost says where the file is malformed
-            if builder == "json":
-                _refuse_malformed_json(path, file)
-            while error.__cause__ is not None:
-                error = error.__cause__
-            reason = " ".join(str(error).split())
-            raise InputError(f"{key}={path}: no examples can be read from this {builder} file: {reason}") from None
-
-
-def _refuse_malformed_json(path: str, file: Path) -> None:
-    """Raise InputError with the first line that is no JSON; the datasets library counts rows, and in blocks."""
-    text = read_text(file)
-    documents = [text] if text.lstrip().startswith("[") else text.split("\n")
-    for number, document in enumerate(documents, start=1):
-        try:
-            if document.strip():
-                json.loads(document)
+            value = json.loads(document, object_pairs_hook=only_once)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{path}, line {number + error.lineno - 1}: {error.msg}; mend or remove the line"
             ) from None
+        except InputError as error:
+            raise InputError(f"{path}{'' if array else f', line {number}'}: {error}") from None
+        rows += value if array else [value]
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{path}, example {number}: a {type(row).__name__} instead of an object with a value for each column"
+            )
+    return list(dict.fromkeys(name for row in rows for name in row)), rows
+
+
+def _read_parquet(path: str, content: bytes, key: str) -> tuple[list[str], pa.Table]:
+    try:
+        table = pq.ParquetFile(io.BytesIO(content)).read()
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{key}={path}: no examples can be read from this parquet file: {reason}") from None
+    return table.column_names, table

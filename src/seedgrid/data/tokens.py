@@ -29,12 +29,14 @@ class Tokens:
         segments: int8, as long as ``ids``: 0 in the first text, 1 in the second.
         starts: int64 of length N + 1: example i is ``ids[starts[i]:starts[i + 1]]``.
         label: int64 of length N.
+        cut: how many of the examples were longer than the maximum length.
     """
 
     ids: np.ndarray
     segments: np.ndarray
     starts: np.ndarray
     label: np.ndarray
+    cut: int = 0
 
     def __len__(self) -> int:
         return len(self.label)
@@ -61,6 +63,7 @@ def tokenize(examples: Examples, tokenizer, max_length: int) -> Tokens:
         segments=np.concatenate([np.asarray(ids, dtype=np.int8) for ids in encoded["token_type_ids"]]),
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         label=examples.label,
+        cut=sum(bool(encoding.overflowing) for encoding in encoded.encodings),
     )
 
 
@@ -69,7 +72,7 @@ def cached_tokens(examples: Examples, tokenizer_folder: Path, max_length: int, c
 
     Several processes may ask at once: one tokenizes, the others wait for its file.
     """
-    key = hashlib.sha256(f"{examples.digest()} {tokenizer_digest(tokenizer_folder)} {max_length}".encode())
+    key = hashlib.sha256(f"{examples.digest()} {tokenizer_digest(tokenizer_folder)} {max_length} cut".encode())
     path = cache / f"tokens-{key.hexdigest()[:16]}.parquet"
     if path.exists():
         return path
@@ -110,7 +113,13 @@ def read_tokens(path: Path) -> Tokens:
         segments.flatten().to_numpy(),
         ids.offsets.to_numpy().astype(np.int64),
         table["label"].to_numpy().copy(),  # torch wants arrays that it could write to
+        int(table.schema.metadata[b"cut"]),
     )
+
+
+def read_cut(path: Path) -> int:
+    """How many of the examples in a file of tokens were cut."""
+    return int(pq.read_schema(path).metadata[b"cut"])
 
 
 def _table(tokens: Tokens) -> pa.Table:
@@ -120,7 +129,8 @@ def _table(tokens: Tokens) -> pa.Table:
             "ids": pa.ListArray.from_arrays(starts, pa.array(tokens.ids)),
             "segments": pa.ListArray.from_arrays(starts, pa.array(tokens.segments)),
             "label": pa.array(tokens.label),
-        }
+        },
+        metadata={"cut": str(tokens.cut)},
     )
 
 

@@ -103,6 +103,8 @@ def _announce(
         folder = Path(sweep.settings.sweep)
         print(f"{folder}: {count(len(sweep.seeds))}, {len(sweep.seeds) - len(left):,} done, {len(left):,} to run")
         print(f"  each {ready.steps} steps on {ready.device}, {ready.precision}; fingerprint {ready.fingerprint}")
+        for remark in ready.remarks:
+            print(f"  {remark}")
         for seeds, status in left.items():
             print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
         if left:

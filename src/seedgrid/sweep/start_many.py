@@ -111,6 +111,8 @@ def _announce(engine: Engine, study: Study) -> None:
     every = len(plan.trials) + plan.asked["extend"]
     print(f"{study.folder}: {_drawn(study)}")
     print(f"  each {plan.steps} steps on {study.prepared.device}, {study.prepared.precision}")
+    for remark in study.prepared.remarks:
+        print(f"  {remark}")
     cost, stages = 0.0, []
     for stage in range(study.last_stage + 1):
         entrants = min(every, plan.rungs[stage - 1].keep) if stage else every

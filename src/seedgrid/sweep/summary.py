@@ -64,7 +64,7 @@ def summarize(
     scored = finished["best_found"].notna().any()
     if scored:
         _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)
-    for note in notes:
+    for note in (*notes, *prepared.remarks):
         print(f"  {note}")
     _warn_of_versions(folder)
     hint = upload_hint(folder)

@@ -78,6 +78,8 @@ def _train_alone(settings: Settings) -> None:
         from seedgrid.trials.estimate import estimate_seconds
 
         print(f"{folder}: {status}; {prepared.steps} steps on {prepared.device}, {prepared.precision}")
+        for remark in prepared.remarks:
+            print(f"  {remark}")
         if status not in FINISHED:
             print(f"about {estimate_seconds(settings, prepared):.0f} s, by the time of three steps")
         return
@@ -85,6 +87,8 @@ def _train_alone(settings: Settings) -> None:
         from seedgrid.trials.run import run_trial, say
 
         say(f"{folder}: {prepared.steps} steps on {prepared.device}, {prepared.precision}")
+        for remark in prepared.remarks:
+            say(f"  {remark}")
         outcome = run_trial(settings, prepared, narrate=True)
         if outcome.error is not None:
             sys.exit(f"error: the trial failed: {outcome.error}\ntraceback: {folder / 'traceback.txt'}")

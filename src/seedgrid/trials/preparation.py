@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from seedgrid.data.remarks import remarks
 from seedgrid.data.sources import TaskData, load
-from seedgrid.data.tokens import cached_tokens, read_tokens
+from seedgrid.data.tokens import cached_tokens, read_cut, read_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.model.pretrained import PACKABLE, locate, weights_digest
@@ -37,6 +38,7 @@ class Prepared:
         train_examples, validation_examples: sizes.
         steps: optimizer steps of a whole trial.
         diverged_at: best found at or below it means diverged.
+        remarks: what is to be known of the examples before the numbers, a line each.
     """
 
     identity: dict[str, Any]
@@ -52,6 +54,7 @@ class Prepared:
     validation_examples: int
     steps: int
     diverged_at: float
+    remarks: tuple[str, ...]
 
 
 def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
@@ -71,11 +74,11 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     device, precision = resolve(settings.trainer, elsewhere)
     model_folder = locate(settings.model)
     check_fit(settings, model_folder)
-    data = load(settings.task, settings.data)
+    asked = settings.task
+    data = load(asked, settings.data)
     _check_classes(settings, data)
     # Labels that were taken from the data are the same configuration as labels that were given.
-    task = settings.task.model_copy(update={"labels": list(data.labels)})
-    settings = settings.model_copy(update={"task": task})
+    settings = settings.model_copy(update={"task": asked.model_copy(update={"labels": list(data.labels)})})
     if data.test is not None and not settings.keep_best:
         raise InputError("keep_best=false: task.source.test is scored by the best model; keep it, or set it to null")
     digests = {"train": data.train.digest()[:16], "validation": data.validation.digest()[:16]}
@@ -86,6 +89,11 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         None if examples is None else cached_tokens(examples, model_folder, settings.data.max_length, cache)
         for examples in (data.train, data.validation, data.test)
     )
+    cut = {
+        name: read_cut(path)
+        for name, path in (("train", train), ("validation", validation), ("test", test))
+        if path is not None
+    }
     if settings.task.diverged_at is None:
         diverged_at = majority_score(data.validation.label, settings.task.metric)
     else:
@@ -104,6 +112,7 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         validation_examples=len(data.validation),
         steps=total_steps(len(data.train), settings.recipe),
         diverged_at=diverged_at,
+        remarks=tuple(remarks(asked, data, cut, settings.data.max_length, model_length(model_folder))),
     )
     values = {
         **vars(prepared),
@@ -137,7 +146,8 @@ def _read(folder: Path, digest: str) -> Prepared:
     for name in ("train", "validation", "test"):
         values[name] = None if values[name] is None else folder / ".cache" / values[name]
     values["model_folder"] = Path(values["model_folder"])
-    values["labels"] = tuple(values["labels"])
+    for name in ("labels", "remarks"):
+        values[name] = tuple(values[name])
     return Prepared(**values)
 
 
@@ -175,6 +185,17 @@ def check_fit(settings: Settings, model_folder: Path) -> None:
             f"model.packing=true: {architecture} is padded all the same; packed are {', '.join(sorted(PACKABLE))}",
             file=sys.stderr,
         )
+
+
+def model_length(folder: Path) -> int | None:
+    """Word pieces that the model can read at once, by its positions and its tokenizer; None if neither says."""
+    lengths = []
+    for name, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+        path = folder / name
+        value = json.loads(path.read_text()).get(key) if path.exists() else None
+        if isinstance(value, int) and 0 < value < 10**9:  # a tokenizer without a limit says 10**30
+            lengths.append(value)
+    return min(lengths, default=None)
 
 
 def _check_classes(settings: Settings, data: TaskData) -> None:
