@@ -160,23 +160,29 @@ def test_the_defaults_are_the_papers_recipe(configs):
 )
 def test_a_bad_value_is_named_with_its_key_and_what_is_allowed(configs, key, value, allowed):
     message = complaint(changed(configs["grammar"], {key: value}))
-    assert message.startswith(f"{key}={value}: ")
+    assert message.startswith(f"{key}={'true' if value is True else value}: ")
     assert allowed in message
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("recipe.betas.1", 1.0), ("task.labels.0", 0), ("logger.tags.0", 5), ("task.source.text.1", 4)]
+    ("key", "value"), [("recipe.betas.1", 1.0), ("task.labels.0", [0]), ("logger.tags.0", 5), ("task.source.text.1", 4)]
 )
 def test_a_bad_element_of_a_list_is_named_with_its_place(configs, key, value):
     lists = {
         "recipe.betas": [0.9, 1.0],
-        "task.labels": [0, "b"],
+        "task.labels": [[0], "b"],
         "logger.tags": [5],
         "task.source.text": ["#1 String", 4],
     }
     key_of_list = key.rpartition(".")[0]
     message = complaint(changed(configs["mrpc"], {key_of_list: lists[key_of_list]}))
     assert message.startswith(f"{key}={value}: ")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(7, "7"), (1.5, "1.5"), (False, "false")])
+def test_what_is_no_text_comes_with_the_quotes_that_make_it_one(configs, value, shown):
+    expected = f"sweep={shown}: input should be a valid string; a text that looks like something else is quoted: "
+    assert complaint(changed(configs["grammar"], {"sweep": value})) == f"{expected}'sweep=\"{shown}\"'"
 
 
 @pytest.mark.parametrize("key", ["foo", "recipe.foo", "task.source.foo", "seed.foo"])

@@ -120,3 +120,29 @@ def test_the_shipped_tasks_are_valid(repository, name):
     task = Task.model_validate(OmegaConf.to_container(OmegaConf.load(repository / f"conf/task/{name}.yaml")))
     assert task.name == name
     assert len(task.labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([0, 1], ["0", "1"]),
+        ([False, True], ["false", "true"]),
+        (["no", "True"], ["no", "true"]),
+        ([1.5, "a"], ["1.5", "a"]),
+    ],
+)
+def test_labels_that_are_numbers_or_truth_values_to_yaml_are_the_texts_of_a_file(given, names):
+    assert Task.model_validate(grammar_task(labels=[*given, "other"])).labels == [*names, "other"]
+
+
+def test_a_column_may_be_named_by_a_number():
+    source = {"kind": "files", "train": "a.csv", "validation": "b.csv", "text": 0, "text_pair": 1, "label": 2}
+    read = Task.model_validate(grammar_task(source=source)).source
+    assert (read.text, read.text_pair, read.label) == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("column", [True, 1.5])
+def test_a_column_that_may_be_written_in_other_ways_is_refused(column):
+    source = {"kind": "files", "train": "a.csv", "validation": "b.csv", "text": column, "label": "label"}
+    with pytest.raises(ValidationError, match="should be a valid string"):
+        Task.model_validate(grammar_task(source=source))

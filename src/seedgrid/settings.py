@@ -258,7 +258,9 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         if value is None or isinstance(value, bool):
             value = json.dumps(value)  # as it is written in YAML
         if first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
-            remedy = f"; a text that looks like something else is quoted: '{key}=\"{value}\"'"
+            remedy = "; a text that looks like something else is quoted"
+            if not any(isinstance(part, int) for part in first["loc"]):
+                remedy += f": '{key}=\"{value}\"'"
         raise InputError(f"{key}={value}: {message[0].lower()}{message[1:]}{remedy}") from None
 
 

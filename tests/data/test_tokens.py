@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from seedgrid.data import tokens as tokens_module
 from seedgrid.data.examples import Examples
-from seedgrid.data.tokens import cached_tokens, read_tokens, tokenize, tokenizer_digest
+from seedgrid.data.tokens import cached_tokens, read_cut, read_tokens, tokenize, tokenizer_digest
 
 SINGLES = Examples(("The sailors laugh.", "x", "Tom has been to Rome."), None, np.array([1, 0, 1]))
 PAIRS = Examples(("The sailors laugh.", "x y"), ("Tom laughs.", "the the the the the the the the"), np.array([1, 0]))
@@ -61,6 +61,15 @@ def test_a_long_text_is_cut_at_its_end(tokenizer):
     whole, cut = (tokenize(SINGLES, tokenizer, length) for length in (64, 5))
     assert cut.lengths.tolist() == [min(5, length) for length in whole.lengths]
     assert ids_of(cut, 2) == [*ids_of(whole, 2)[:4], tokenizer.sep_token_id]
+
+
+@pytest.mark.parametrize("examples", [SINGLES, PAIRS])
+def test_examples_are_counted_that_were_cut_and_no_others(tiny_model, tokenizer, tmp_path, examples):
+    longest = tokenize(examples, tokenizer, 64).lengths
+    for length in (5, int(longest.max()) - 1, int(longest.max())):
+        expected = int((longest > length).sum())
+        assert tokenize(examples, tokenizer, length).cut == expected
+        assert read_cut(cached_tokens(examples, tiny_model, length, tmp_path)) == expected
 
 
 @pytest.mark.parametrize("swap", [False, True])

@@ -20,6 +20,7 @@ def test_one_trial_says_what_it_reached_and_where_it_lies(command, tiny, tmp_pat
     code, output, errors = command(*tiny, f"sweep={tmp_path / 'sweep'}")
     assert code == 0, errors
     assert "completed: best found accuracy" in output
+    assert output.count("classes      train unacceptable: 45, acceptable: 45; ") == 1
     assert str(tmp_path / "sweep" / "init=000,order=000") in output
     assert errors == ""
 
@@ -57,6 +58,7 @@ def test_a_sweep_on_workers_has_the_numbers_of_one_in_a_single_process(command, 
     assert code == 0, errors
     assert numbers(sweep) == numbers(reference)
     assert "4 trials, 4 completed" in output
+    assert output.count("classes      train unacceptable: 45, acceptable: 45; ") == 1
     for name in ("grid.png", "curves.png"):
         assert (sweep / name).read_bytes().startswith(b"\x89PNG")
         assert str(sweep / name) in output
@@ -129,6 +131,7 @@ def test_a_dry_run_lists_what_is_done_what_would_run_and_the_time(command, tiny,
     assert "would run init=002,order=000" in output
     assert "would run init=000,order=000" not in output
     assert re.search(r"about \d+ (s|min|h)", output)
+    assert output.count("classes      train unacceptable: 45, acceptable: 45; ") == 1
     assert not (reference / "init=002,order=000").exists()
 
 

@@ -21,6 +21,9 @@ def test_what_was_prepared_is_read_back_as_it_was(tiny, settings_of, tmp_path):
     assert prepare(settings_of([*words, f"prepared={prepared.fingerprint}"])) == prepared
     assert (prepared.train_examples, prepared.validation_examples, prepared.steps) == (90, 40, 18)
     assert prepared.diverged_at == 0.5
+    assert prepared.remarks == (
+        "classes      train unacceptable: 45, acceptable: 45; validation unacceptable: 20, acceptable: 20",
+    )
 
 
 def test_validation_examples_of_one_class_are_refused(tiny, settings_of, tmp_path):
