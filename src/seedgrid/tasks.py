@@ -58,7 +58,7 @@ class GlueSource(_Source):
 
 
 class FileSource(_Source):
-    """The user's own files: CSV, TSV, JSON lines or Parquet, told apart by their ending.
+    """The user's own files: CSV, TSV, JSON lines or Parquet, compressed or not, told apart by their ending.
 
     Attributes:
         kind: names this source.

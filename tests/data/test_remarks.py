@@ -43,6 +43,11 @@ def test_many_classes_are_counted_together():
     assert line == "classes      train 20, of 3 each; validation 20, of 0 to 2 each"
 
 
+def test_a_long_label_is_cut():
+    [line] = said(task(), data([0, 1, 1], [0, 0], ("neg", "x" * 999)))
+    assert line == f"classes      train neg: 1, {'x' * 40}...: 2; validation neg: 2, {'x' * 40}...: 0"
+
+
 @pytest.mark.parametrize(("metric", "named"), [("f1", True), ("acc_and_f1", True), ("accuracy", False), ("mcc", False)])
 def test_the_positive_class_of_f1_is_named(metric, named):
     assert ("f1           of the class pos" in said(task(metric=metric), data([0, 1, 1], [0, 0]))) == named
@@ -54,7 +59,11 @@ def test_the_positive_class_of_f1_is_named(metric, named):
         (("Neg", "neg", "pos"), "differ in nothing but case: Neg, neg"),
         (
             ("-1", "0", "1"),
-            "-1 is a class beside 0; remove examples without a label, or name all classes in task.labels",
+            "-1: remove examples without a label, or name all classes in task.labels",
+        ),
+        (
+            ("?", "NaN", "pos"),
+            "?, NaN: remove examples without a label, or name all classes in task.labels",
         ),
     ],
 )

@@ -91,11 +91,11 @@ def _quoted_rows(path: str, lines: list[str], separator: str) -> list[Row]:
         for cells in reader:
             if cells:
                 rows.append(Row(begin, reader.line_num, cells))
-                if len(cells) != len(rows[0].cells):
-                    raise InputError(
-                        f"{path}, line {begin}: {len(cells)} columns instead of {len(rows[0].cells)}; put texts that "
-                        f"hold the separator into quotes"
+                if len(cells) != (width := len(rows[0].cells)):
+                    remedy = (
+                        "put texts that hold the separator into quotes" if len(cells) > width else "mend or remove it"
                     )
+                    raise InputError(f"{path}, line {begin}: {len(cells)} columns instead of {width}; {remedy}")
             begin = reader.line_num + 1
     except csv.Error as error:
         raise InputError(

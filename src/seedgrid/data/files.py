@@ -28,8 +28,9 @@ from seedgrid.tasks import FileSource
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
 DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-# Labels that a message lists, and columns.
+# Labels that a message lists, or columns, and letters of each.
 MOST_LISTED = 10
+MOST_LETTERS = 40
 
 
 def read(path: str, source: FileSource, labels: tuple[str, ...], key: str) -> Examples:
@@ -51,7 +52,7 @@ def read(path: str, source: FileSource, labels: tuple[str, ...], key: str) -> Ex
     for row, name in enumerate(written):
         if name not in index:
             raise InputError(
-                f"{path}, example {row + 1}: label '{name}' is not one of {listed(labels)}"
+                f"{path}, example {row + 1}: label '{name[:MOST_LETTERS]}' is not one of {listed(labels)}"
                 f"{_why_unknown(name, labels, written)}; mend the file or set task.labels"
             )
     label = np.array([index[name] for name in written], dtype=np.int64)
@@ -84,7 +85,7 @@ def listed(names: Sequence[str]) -> str:
     """Names for a message: the first of them, where there are many."""
     more = f", ... ({len(names)} in all)" if len(names) > MOST_LISTED else ""
     plain = (name if name.isprintable() and name == name.strip() != "" else repr(name) for name in names[:MOST_LISTED])
-    return ", ".join(plain) + more
+    return ", ".join(f"{name[:MOST_LETTERS]}..." if len(name) > MOST_LETTERS else name for name in plain) + more
 
 
 def _why_unknown(name: str, labels: tuple[str, ...], written: list[str]) -> str:
@@ -205,7 +206,7 @@ def _read_json(path: str, text: str, used: set[str]) -> tuple[list[str], list[di
             raise InputError(
                 f"{path}, line {number + error.lineno - 1}: {error.msg}; mend or remove the line"
             ) from None
-        except InputError as error:
+        except (InputError, RecursionError) as error:
             raise InputError(f"{path}{'' if array else f', line {number}'}: {error}") from None
         rows += value if array else [value]
     for number, row in enumerate(rows, start=1):

@@ -9,6 +9,9 @@ from seedgrid.data.files import MOST_LISTED, are_many, listed
 from seedgrid.data.sources import TaskData
 from seedgrid.tasks import BINARY_METRICS, Task
 
+# How tables write that there is no label; -1 beside 0 is another way.
+NO_LABEL = ("nan", "na", "n/a", "<na>", "null", "?")
+
 
 def remarks(task: Task, data: TaskData, cut: dict[str, int], max_length: int, model_length: int | None) -> list[str]:
     """Lines for a dry run and a summary.
@@ -55,8 +58,9 @@ def _doubts(data: TaskData) -> list[str]:
     same = [listed(names) for names in alike.values() if len(names) > 1]
     if same:
         doubts.append(f"differ in nothing but case: {'; '.join(same[:MOST_LISTED])}")
-    if "-1" in data.labels and "0" in data.labels:
-        doubts.append("-1 is a class beside 0; remove examples without a label, or name all classes in task.labels")
+    absent = [label for label in data.labels if label.lower() in NO_LABEL or (label == "-1" and "0" in data.labels)]
+    if absent:
+        doubts.append(f"{listed(absent)}: remove examples without a label, or name all classes in task.labels")
     if are_many(len(data.labels), len(data.train)):
         size = f"{len(data.labels)} in {len(data.train):,} training examples"
         doubts.append(f"{size}: is the column a score, or a number of the example?")
