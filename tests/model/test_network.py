@@ -234,6 +234,13 @@ def test_a_broken_configuration_is_refused(copy, content):
     assert "config.json cannot be read" in refusal(copy)
 
 
+def test_a_model_that_needs_code_of_its_own_is_refused_without_a_question(copy, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}
+    (copy / "config.json").write_text(json.dumps(config))
+    assert "contains custom code" in refusal(copy)
+
+
 def test_a_model_that_reads_no_text_is_refused(copy):
     (copy / "config.json").write_text('{"model_type": "vit"}')
     assert "cannot be loaded as a classifier" in refusal(copy)

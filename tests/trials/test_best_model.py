@@ -137,6 +137,20 @@ def test_loaded_as_the_readme_says_it_predicts_what_a_trial_recorded(family, tmp
     assert logits.std(dim=0).min() > 0.01
 
 
+def test_a_padding_token_that_only_the_model_names_is_the_tokenizers_too(family_folder, tmp_path):
+    source = shutil.copytree(family_folder("gpt2"), tmp_path / "source")
+    config = json.loads((source / "tokenizer_config.json").read_text())
+    del config["pad_token"]
+    (source / "tokenizer_config.json").write_text(json.dumps(config))
+    assert AutoTokenizer.from_pretrained(str(source)).pad_token is None
+    keep_if_best(tmp_path, build_network(source, ("bad", "good"), init_seed=0), source, 9, facts(0.7))
+    classify = pipeline("text-classification", model=str(tmp_path / FOLDER))
+    alone, together = (classify(list(TEXTS), truncation=True, batch_size=size) for size in (1, 3))
+    for one, other in zip(alone, together, strict=True):
+        assert one["label"] == other["label"]
+        assert one["score"] == pytest.approx(other["score"], rel=1e-5)
+
+
 def recorded(network, tokens) -> torch.Tensor:
     """Logits as an evaluation of a trial gives them."""
     packing = can_pack(network)

@@ -87,7 +87,7 @@ def _pretrained(
     transformers_logging.set_verbosity_error()  # that the head is new is as it should be
     transformers_logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)  # it would ask, and wait
     except Exception as error:
         raise InputError(f"model: {folder}/config.json cannot be read: {_first_line(error)}") from None
     if layers is not None:

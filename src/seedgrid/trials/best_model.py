@@ -115,6 +115,8 @@ def _rank(facts: dict[str, Any]) -> tuple:
 
 
 def _create(folder: Path, network, tokenizer_folder: Path, max_length: int) -> None:
+    from transformers import AutoTokenizer
+
     from seedgrid.model.network import input_names, pads_left
 
     beside = folder.with_name(f".{FOLDER}.part")
@@ -134,6 +136,9 @@ def _create(folder: Path, network, tokenizer_folder: Path, max_length: int) -> N
         "padding_side": "left" if pads_left(network.config) else "right",
     }
     path.write_text(json.dumps(own, indent=2))
+    tokenizer = AutoTokenizer.from_pretrained(str(beside))
+    if tokenizer.pad_token is None and config.pad_token_id is not None:
+        path.write_text(json.dumps(own | {"pad_token": tokenizer.convert_ids_to_tokens(config.pad_token_id)}, indent=2))
     if folder.exists():  # an earlier process was killed before it wrote the weights
         shutil.rmtree(folder)
     beside.rename(folder)
