@@ -32,6 +32,9 @@ class GridSweeper(Sweeper):
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from seedgrid.sweep.expand import read_once
+
+        read_once(hydra_context.config_loader)
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config

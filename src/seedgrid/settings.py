@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
@@ -194,7 +195,7 @@ class Settings(SettingsGroup):
     trainer: TrainerSettings
     logger: LoggerSettings
     checkpoint: CheckpointSettings
-    sweep: Annotated[str, Field(min_length=1)]
+    sweep: Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
     dry_run: bool
     gradient_norms: Annotated[int, Field(ge=0)]
     keep_best: bool

@@ -1,11 +1,14 @@
 """What a sweep says at its end, whatever becomes of its pictures."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 
+from seedgrid.model.network import build_network
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.summary import summarize
+from seedgrid.trials.best_model import keep_if_best
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.store import trial_lock
 
@@ -52,3 +55,23 @@ def test_trials_that_were_killed_are_counted_as_interrupted(write_sweep, setting
     with trial_lock(folder / "init=000,order=001"):
         assert "6 trials, 4 completed, 1 running, 1 interrupted\n" in say()[1]
     assert "6 trials, 4 completed, 2 interrupted\n" in say()[1]
+
+
+def test_a_model_that_is_not_of_the_best_trial_is_not_called_the_best(
+    tiny, tiny_model, settings_of, write_sweep, tmp_path, capsys
+):
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
+    prepared = prepare(settings)
+    sweep = write_sweep(Path(settings.sweep), 2, 1)  # without models, as keep_best=false leaves it
+
+    def said_of(score):
+        facts = {"score": score, "metric": "accuracy", "task": "grammar", "model": "tiny", "step": 10, "epoch": 1.0}
+        network = build_network(tiny_model, ("bad", "good"), init_seed=0)
+        keep_if_best(sweep, network, tiny_model, 64, facts | {"init": 0, "order": 0, "dropout": 0})
+        summarize(settings, [], prepared, {}, redraw=False)
+        return capsys.readouterr()
+
+    said = said_of(0.1)
+    assert "best_model holds a lesser model than the best trial's, 0." in said.err and "best model" not in said.out
+    said = said_of(1.0)  # of a trial that still runs
+    assert said.err == "" and f"best model   {sweep / 'best_model'}" in said.out

@@ -257,3 +257,20 @@ def test_processes_that_finish_together_leave_the_best(tmp_path, tiny_model, net
     assert read_facts(tmp_path / FOLDER) == facts(0.1 * 3 + 0.01 * 3, init=3, step=3)
     assert kept_mark(tmp_path) == 3
     assert not [path.name for path in (tmp_path / FOLDER).iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_process_had_half_written_goes_with_the_next_better_model(tmp_path, tiny_model, network):
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    half = tmp_path / FOLDER / ".model.safetensors.123-abc.part"
+    half.write_bytes(b"half")
+    keep_if_best(tmp_path, network(2), tiny_model, 64, facts(0.8))
+    assert not half.exists()
+    assert kept_mark(tmp_path) == 2
+
+
+def test_weights_that_were_cut_short_are_named(tmp_path, tiny_model, network):
+    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    weights = tmp_path / FOLDER / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged"):
+        read_facts(tmp_path / FOLDER)

@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from seedgrid.errors import InputError
-from seedgrid.trials.preparation import prepare
+from seedgrid.trials.preparation import claim, prepare
+from seedgrid.trials.run import run_trial
+from seedgrid.trials.store import trial_lock
 
 
 @pytest.fixture
@@ -119,3 +121,49 @@ def test_what_only_the_network_can_tell_is_found_before_any_trial(tiny, settings
     words = [*tiny, "model.packing=false", f"sweep={tmp_path / 'sweep'}"]
     with pytest.raises(InputError, match="names no padding token"):
         prepare(settings_of([*words, f"model.path={folder}"]))
+
+
+def test_a_trial_of_a_sweep_notices_what_changed_since_its_sweep_was_started(tiny, settings_of, own_model, tmp_path):
+    words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
+    job = [*words, f"prepared={prepare(settings_of(words)).fingerprint}"]
+    (own_model / "model.safetensors").touch()  # another time, the same content
+    prepare(settings_of(job))
+    with pytest.raises(InputError, match=r"^changed since the sweep was started: recipe\.weight_decay was 0\.01, "):
+        prepare(settings_of([*job, "recipe.weight_decay=0.5"]))
+    weights = own_model / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"^changed since the sweep was started: model\.weights was"):
+        prepare(settings_of(job))
+    shutil.rmtree(own_model)
+    with pytest.raises(InputError, match=r"own-model is gone"):
+        prepare(settings_of(job))
+
+
+def test_of_two_commands_that_find_a_new_folder_empty_one_has_it(tiny, settings_of, tmp_path):
+    sweep = tmp_path / "sweep"
+    short = [*tiny, f"sweep={sweep}", "recipe.epochs=0.2"]
+    mine, others = settings_of(short), settings_of([*short, "recipe.weight_decay=0.5", "seed.init=1"])
+    my_own, their_own = prepare(mine), prepare(others)
+    claim(sweep, my_own)
+    claim(sweep, their_own)  # nothing ran in between
+    claim(sweep, my_own)
+    with trial_lock(sweep / "init=000,order=000"):
+        claim(sweep, my_own)
+        outcome = run_trial(others, their_own)
+    assert outcome.error.startswith(f"sweep={sweep}: another command runs another configuration there; ")
+    assert run_trial(mine, my_own).status == "completed"
+    outcome = run_trial(others, their_own)
+    assert "recipe.weight_decay was 0.01, now 0.5" in outcome.error
+    assert [path.name for path in sweep.glob("init=*")] == ["init=000,order=000"]
+
+
+def test_a_damaged_best_model_is_found_before_any_trial_runs(tiny, settings_of, tmp_path):
+    words = [*tiny, f"sweep={tmp_path / 'sweep'}"]
+    weights = tmp_path / "sweep" / "best_model" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"half")
+    with pytest.raises(InputError, match=r"model\.safetensors: damaged .*; remove"):
+        prepare(settings_of(words))
+    prepare(settings_of([*words, "keep_best=false"]))

@@ -2,15 +2,22 @@
 
 import fcntl
 import json
+import os
+import pty
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from seedgrid import __version__
 from seedgrid.model import module as module_under_test
+from seedgrid.trials import record
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.run import run_trial
+from seedgrid.trials.run import run_trial, say
 from seedgrid.trials.store import read_sweep
 
 
@@ -131,8 +138,6 @@ def test_an_exception_becomes_a_failed_trial_with_its_traceback(tiny, settings_o
 
 
 def test_a_full_disk_fails_the_trial_and_leaves_the_earlier_state_readable(tiny, settings_of, tmp_path, monkeypatch):
-    from seedgrid.trials import record
-
     settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "checkpoint.minutes=0", "keep_best=false"])
     prepared = prepare(settings)
     real, writes = record.write_whole, []
@@ -209,3 +214,40 @@ def test_damage_of_a_finished_trial_is_named_and_mended_on_request(run, tiny, se
     assert scores(folder) == intact
     [aside] = (tmp_path / "sweep" / "damaged").iterdir()
     assert (aside / name).read_bytes() == content[: len(content) // 2]
+
+
+def test_a_trial_goes_on_when_its_terminal_is_closed(monkeypatch):
+    terminal, inside = pty.openpty()
+    os.close(terminal)
+    with monkeypatch.context() as patched, suppress(OSError), os.fdopen(inside, "w") as output:
+        patched.setattr(sys, "stdout", output)
+        with pytest.raises(OSError, match="Input/output error"):
+            print("to whom", flush=True)
+        say("to whom")
+
+
+def test_a_trial_that_goes_on_with_other_versions_says_both(tiny, settings_of, tmp_path, monkeypatch):
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}", "checkpoint.minutes=0"])
+    prepared = prepare(settings)
+    now = record.package_versions()
+    with monkeypatch.context() as patched:
+        patched.setattr(module_under_test, "dropout_state", lambda seed, step: 1 // 0 if step == 3 else step)
+        patched.setattr(record, "package_versions", lambda: {**now, "torch": "1.0"})
+        assert run_trial(settings, prepared).status == "failed"
+    assert run_trial(settings, prepared).status == "completed"
+    trial = json.loads((tmp_path / "sweep" / "init=000,order=000" / "trial.json").read_text())
+    assert trial["versions"] == {**now, "torch": f"1.0, then {now['torch']}"}
+
+
+def test_the_code_version_is_that_of_an_own_checkout_alone(monkeypatch, tmp_path):
+    own = record.code_version.__wrapped__()
+    others = tmp_path / "project"
+    installed = others / ".venv" / "lib" / "python" / "site-packages" / "seedgrid" / "trials" / "record.py"
+    git = ["git", "-C", str(others), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "init", "-q", str(others)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    with monkeypatch.context() as patched:
+        patched.setenv("GIT_DIR", str(others / ".git"))  # as in a hook of theirs
+        assert record.code_version.__wrapped__() == own
+    monkeypatch.setattr(record, "__file__", str(installed))
+    assert record.code_version.__wrapped__() == __version__

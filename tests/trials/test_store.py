@@ -434,3 +434,18 @@ def test_predictions_of_other_evaluations_do_not_pass_the_check(tmp_path):
     folder = write_trial(tmp_path, Seeds(), [0.5, 0.6])
     np.savez(folder / "predictions.npz", steps=[5], logits=np.zeros((1, 3, 2), np.float32), labels=np.array([0, 1, 1]))
     assert "predictions of other evaluations than recorded" in refusal(check_finished, folder)
+
+
+def test_a_record_under_the_name_of_another_trial_is_refused(tmp_path):
+    folder = write_trial(tmp_path, Seeds(init=1), [0.5, 0.6])
+    folder.rename(tmp_path / "init=002,order=000")
+    with pytest.raises(InputError, match=r"init=002,order=000/trial\.json: holds the trial of init 1, order 0, "):
+        read_sweep(tmp_path)
+
+
+def test_trials_of_two_configurations_in_one_folder_are_refused_with_what_differs(tmp_path):
+    same = {"data.validation": "0123456789abcdef"}
+    write_trial(tmp_path, Seeds(init=0), [0.5, 0.6], identity={**same, "recipe.epochs": 3})
+    write_trial(tmp_path, Seeds(init=1), [0.5, 0.6], identity={**same, "recipe.epochs": 4})
+    with pytest.raises(InputError, match=r"init=001.*another configuration .*\(recipe\.epochs was 3, now 4\); move"):
+        read_sweep(tmp_path)

@@ -106,6 +106,11 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 
+def digested_files(folder: Path) -> list[Path]:
+    """The files that :func:`weights_digest` covers."""
+    return [*tokenizer_files(folder), folder / "config.json", *weight_files(folder)]
+
+
 def weights_digest(folder: Path) -> str:
     """SHA-256 of a model's configuration, weights and tokenizer, wherever they lie."""
     sha = hashlib.sha256(tokenizer_digest(folder).encode())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -30,6 +34,24 @@ class PlannedSweep:
     settings: Settings
     overrides: tuple[str, ...]
     seeds: tuple[Seeds, ...]
+
+
+class _ReadOnce(CachingConfigRepository):
+    """Each file of ``conf/`` as it was when it was first read; goes along to the workers."""
+
+    def __deepcopy__(self, memo: dict) -> _ReadOnce:
+        return self  # Hydra copies the repository for each config that it composes
+
+    def load_config(self, config_path: str) -> object:
+        return copy.deepcopy(super().load_config(config_path))
+
+
+def read_once(loader: ConfigLoader) -> None:
+    """Have a command's trials composed of what it has checked, whatever is edited while they wait for their turn.
+
+    Hydra composes a trial's config where and when the trial starts.
+    """
+    loader.repository = _ReadOnce(loader.repository)
 
 
 def plan_sweeps(
@@ -66,18 +88,34 @@ def plan_sweeps(
     for combination in itertools.product(*swept):
         overrides = (*constant, *combination)
         first_seeds = [f"{key}={values[0]}" for key, values in seed_axes.items()]
-        composed.append((overrides, hydra_context.config_loader.load_sweep_config(config, [*overrides, *first_seeds])))
-        with open_dict(composed[-1][1]):
-            del composed[-1][1]["hydra"]
-    folders = [str(point.sweep) for _, point in composed]
+        point = hydra_context.config_loader.load_sweep_config(config, [*overrides, *first_seeds])
+        _refuse_own_sweep(config, point, combination)
+        with open_dict(point):
+            del point["hydra"]
+        composed.append((overrides, point, read_settings(point)))
+    folders = {settings.sweep for *_, settings in composed}
     sweeps = []
-    for (overrides, point), combination in zip(composed, itertools.product(*swept), strict=True):
-        if len(set(folders)) < len(folders):
+    for (overrides, point, settings), combination in zip(composed, itertools.product(*swept), strict=True):
+        if len(folders) < len(composed):
             suffix = ",".join(choice.lstrip("+") for choice in combination).replace("/", "_")
-            OmegaConf.update(point, "sweep", f"{point.sweep},{suffix}")
-        settings = read_settings(point)
+            settings = settings.model_copy(update={"sweep": f"{settings.sweep},{suffix}"})
         sweeps.append(PlannedSweep(settings, overrides, _grid(point, seed_axes)))
+    named = [Path(sweep.settings.sweep).resolve() for sweep in sweeps]
+    twice = next((sweep for sweep, folder in zip(sweeps, named, strict=True) if named.count(folder) > 1), None)
+    if twice is not None:
+        raise InputError(f"sweep={twice.settings.sweep}: two swept values share this folder; run them one by one")
     return sweeps
+
+
+def _refuse_own_sweep(config: DictConfig, point: DictConfig, combination: tuple[str, ...]) -> None:
+    """Raise InputError where a swept value (a study) says what is swept, or by what: the command is past that."""
+    for part in ("sweeper", "launcher"):
+        of_command, of_point = (OmegaConf.to_container(each.hydra[part]) for each in (config, point))
+        if of_command != of_point:
+            raise InputError(
+                f"{' '.join(combination)}: brings a hydra.{part} of its own, its seeds for instance, which would not"
+                " count among others; run one command for each"
+            )
 
 
 def _values(override: Override) -> list[str]:
@@ -85,6 +123,10 @@ def _values(override: Override) -> list[str]:
         raise InputError(
             f"{override.input_line}: this sweeper knows choices, ranges and globs; intervals have no trials"
         )
+    sweep = override.value()
+    if isinstance(sweep, ChoiceSweep):  # range(0,3),7: Hydra parses the range, but does not go through it
+        parts = (part.range() if isinstance(part, RangeSweep) else (part,) for part in sweep.list)
+        sweep.list = list(itertools.chain(*parts))
     values = list(override.sweep_string_iterator())
     if not values:
         raise InputError(f"{override.input_line}: no value lies in it; give one or more, such as 'range(0,5)'")

@@ -18,7 +18,7 @@ from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.seeds import Seeds
 from seedgrid.trials.rungs import StartMany, read_start_many
-from seedgrid.trials.store import FINISHED, check_complete, is_running, read_seeds, read_trial, trial_folders
+from seedgrid.trials.store import FINISHED, check_complete, is_running, locked_trials, read_trial, trial_folders
 
 _GRID = ".cache/grid.json"  # trials of the latest command that ran a grid
 OF_LATE = 10  # ended trials whose pace is taken for that of the next ones
@@ -181,11 +181,10 @@ class SweepWatch:
 
     def _starting(self) -> list[str]:
         """Names of the trials that run and have no record yet."""
-        names = sorted(lock.stem for lock in (self.folder / ".cache" / "locks").glob("*.lock"))
         return [
             name
-            for name in names
-            if read_seeds(name) is not None and not (self.folder / name / "trial.json").exists() and self._held(name)
+            for name in locked_trials(self.folder)
+            if not (self.folder / name / "trial.json").exists() and self._held(name)
         ]
 
     def _held(self, name: str) -> bool:

@@ -81,9 +81,13 @@ def summarize(
     return failed
 
 
+def _best(trials: pd.DataFrame) -> pd.Series:
+    return trials.loc[trials.sort_index()["best_found"].idxmax()]  # equals: the smaller seeds, as for the best model
+
+
 def _print_table(finished: pd.DataFrame, stopped: pd.DataFrame, metric: str, diverged_at: float) -> None:
-    every = pd.concat([finished, stopped]).sort_index()  # equals: the smaller seeds, as for the best model
-    best = every.loc[every["best_found"].idxmax()]
+    every = pd.concat([finished, stopped])
+    best = _best(every)
     seeds = f"init {best['init']}, order {best['order']}"
     if every["dropout"].nunique() > 1:
         seeds += f", dropout {best['dropout']}"
@@ -119,14 +123,31 @@ def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) ->
 
 def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
     """Write the best model's page; where it lies."""
-    if settings.keep_best and (sweep.folder / best_model.FOLDER).exists():
-        best_model.write_card(sweep.folder, int(sweep.trials["status"].isin((*FINISHED, "stopped")).sum()))
-        yield f"best model   {sweep.folder / best_model.FOLDER}"
+    if not settings.keep_best or not (sweep.folder / best_model.FOLDER).exists():
+        return
+    missed = _missed(sweep)
+    if missed is not None:
+        print(
+            f"  warning: {sweep.folder / best_model.FOLDER} holds a lesser model than the best trial's,"
+            f" {missed['best_found']:.4f}, whose weights were not kept: move {missed['folder']} away, and the same"
+            " command trains it again",
+            file=sys.stderr,
+        )
+        return
+    best_model.write_card(sweep.folder, int(sweep.trials["status"].isin((*FINISHED, "stopped")).sum()))
+    yield f"best model   {sweep.folder / best_model.FOLDER}"
+
+
+def _missed(sweep: Sweep) -> pd.Series | None:
+    """The best trial, where the best model's folder holds a lesser one: of ``keep_best=false``, or taken away."""
+    facts = best_model.read_facts(sweep.folder / best_model.FOLDER)
+    best = _best(sweep.trials[sweep.trials["status"].isin((*FINISHED, "stopped"))])
+    return best if facts is not None and facts["score"] < best["best_found"] else None
 
 
 def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
     """Score the best model on the test file, if there is one; its score."""
-    if prepared.test is not None and (sweep.folder / best_model.FOLDER).exists():
+    if prepared.test is not None and (sweep.folder / best_model.FOLDER).exists() and _missed(sweep) is None:
         from seedgrid.trials.held_out import score_test
 
         yield f"test         {settings.task.metric} {score_test(settings, prepared):.4f}, by the best model"

@@ -82,6 +82,8 @@ def keep_if_best(
         best = read_facts(folder)
         if best is not None and _rank(best) >= _rank(facts):
             return
+        for part in folder.glob(".*.part"):  # of a process that was killed while it wrote
+            part.unlink()
         if best is None:
             _create(folder, network, tokenizer_folder, max_length)
         write_whole(folder / "model.safetensors", lambda file: file.write(_serialized(network, weights, facts)))
@@ -89,14 +91,22 @@ def keep_if_best(
 
 
 def read_facts(folder: Path) -> dict[str, Any] | None:
-    """The facts that were stored with the weights; None if there are none."""
+    """The facts that were stored with the weights; None if there are none.
+
+    Raises:
+        InputError: the file is no such model, or not all of it.
+    """
     path = folder / "model.safetensors"
     if not path.exists():
         return None
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            return json.loads(json.loads(file.read(size))["__metadata__"]["seedgrid"])
+            header = json.loads(file.read(size))
+            facts = json.loads(header.pop("__metadata__")["seedgrid"])
+            if 8 + size + max(tensor["data_offsets"][1] for tensor in header.values()) != path.stat().st_size:
+                raise ValueError("truncated")
+            return facts
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove {folder} and run the sweep again") from None
 

@@ -1,4 +1,4 @@
-"""A trial's checkpoint: weights, optimizer and the step; the rest follows from the seeds.
+"""A trial's checkpoint: weights, optimizer, loss scale and the step; the rest follows from the seeds.
 
 Imports torch only where it is needed: the sweeper, which only deletes, does without.
 """
@@ -14,15 +14,22 @@ from seedgrid.files import write_whole
 
 if TYPE_CHECKING:
     import torch
+    from pytorch_lightning import Trainer
 
 
-def save(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float) -> None:
+def save(folder: Path, module: torch.nn.Module, trainer: Trainer, step: int, seconds: float) -> None:
     """Write ``<folder>/checkpoint/state.pt``, replacing an earlier one only when it is whole."""
     import torch
 
     path = folder / "checkpoint" / "state.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"step": step, "seconds": seconds, "network": module.state_dict(), "optimizer": optimizer.state_dict()}
+    state = {
+        "step": step,
+        "seconds": seconds,
+        "network": module.state_dict(),
+        "optimizer": trainer.optimizers[0].state_dict(),
+        "scale": trainer.precision_plugin.state_dict(),  # of half precision's gradients: it follows from all steps
+    }
     write_whole(path, lambda file: torch.save(state, file))
 
 
@@ -37,7 +44,7 @@ def load(folder: Path) -> dict[str, Any] | None:
     path = folder / "checkpoint" / "state.pt"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: state[key] for key in ("step", "seconds", "network", "optimizer")}
+        return {key: state[key] for key in ("step", "seconds", "network", "optimizer", "scale")}
     except FileNotFoundError:
         return None
     except Exception as error:  # zip, pickle and torch each have their own kinds

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from joblib import cpu_count
 
 from seedgrid.errors import InputError
 from seedgrid.settings import TrainerSettings
@@ -79,7 +80,7 @@ def workers(accelerator: str, threads: int, per_gpu: int) -> int:
     """Trials to run at once on this machine: one a core (over its threads), or ``per_gpu`` a GPU."""
     if on_gpu(accelerator):
         return max(1, len(usable_gpus()[0]) * per_gpu)
-    return max(1, len(os.sched_getaffinity(0)) // max(1, threads)) if hasattr(os, "sched_getaffinity") else 1
+    return max(1, cpu_count() // max(1, threads))  # joblib's: a container's share of a machine counts too
 
 
 @contextmanager

@@ -16,12 +16,13 @@ from seedgrid.data.sources import TaskData, load
 from seedgrid.data.tokens import cached_tokens, read_cut, read_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
-from seedgrid.model.pretrained import PACKABLE, locate, weights_digest
+from seedgrid.model.pretrained import PACKABLE, digested_files, locate, weights_digest
 from seedgrid.settings import Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
+from seedgrid.trials import best_model
 from seedgrid.trials.devices import resolve
 from seedgrid.trials.environment import refuse_other_arithmetic
-from seedgrid.trials.store import read_trial, trial_folders
+from seedgrid.trials.store import differences, is_running, locked_trials, read_trial, trial_folders
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Prepared:
         fingerprint: its digest.
         device, precision: what ``auto`` came to.
         model_folder: pretrained weights and tokenizer.
+        model_files: sizes and times of the files that the weights' digest covers.
         train, validation, test: files of tokens; ``test`` is None unless the task has one.
         labels: class names.
         train_examples, validation_examples: sizes.
@@ -46,6 +48,7 @@ class Prepared:
     device: str
     precision: str
     model_folder: Path
+    model_files: dict[str, list[int]]
     train: Path
     validation: Path
     test: Path | None
@@ -65,14 +68,18 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         elsewhere: they run on other machines, which may have a GPU where this one has none.
 
     Raises:
-        InputError: data, model or device cannot be used, or the folder holds trials of another configuration.
+        InputError: data, model or device cannot be used, the folder holds trials of another configuration, or what the
+            sweep was started with has changed since.
     """
     folder = Path(settings.sweep)
     refuse_other_arithmetic(settings.trainer.threads)
     if settings.prepared is not None:
-        return _read(folder, settings.prepared)
+        prepared = _read(folder, settings.prepared)
+        _refuse_changes(settings, prepared)
+        return prepared
     device, precision = resolve(settings.trainer, elsewhere)
     model_folder = locate(settings.model)
+    model_files = _state(model_folder)
     check_fit(settings, model_folder)
     asked = settings.task
     data = load(asked, settings.data)
@@ -81,6 +88,8 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     settings = settings.model_copy(update={"task": asked.model_copy(update={"labels": list(data.labels)})})
     if data.test is not None and not settings.keep_best:
         raise InputError("keep_best=false: task.source.test is scored by the best model; keep it, or set it to null")
+    if settings.keep_best:
+        best_model.read_facts(folder / best_model.FOLDER)  # damaged, it would fail each trial
     digests = {"train": data.train.digest()[:16], "validation": data.validation.digest()[:16]}
     contents = identity(settings, device, precision, digests, weights_digest(model_folder))
     refuse_other_configuration(folder, contents)
@@ -104,6 +113,7 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         device=device,
         precision=precision,
         model_folder=model_folder,
+        model_files=model_files,
         train=train,
         validation=validation,
         test=test,
@@ -141,7 +151,8 @@ def _read(folder: Path, digest: str) -> Prepared:
         values = json.loads(_path(folder, digest).read_text())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"prepared={digest}: {folder} does not hold it ({type(error).__name__}); leave this key to the sweeper"
+            f"prepared={digest}: not in {folder}/.cache ({type(error).__name__}); where the folder was moved or its"
+            " .cache removed while the sweep ran, the same command goes on"
         ) from None
     for name in ("train", "validation", "test"):
         values[name] = None if values[name] is None else folder / ".cache" / values[name]
@@ -149,6 +160,32 @@ def _read(folder: Path, digest: str) -> Prepared:
     for name in ("labels", "remarks"):
         values[name] = tuple(values[name])
     return Prepared(**values)
+
+
+def _state(model_folder: Path) -> dict[str, list[int]]:
+    """What tells at no cost that a model's files were not written since: their sizes and times."""
+    states = {path.name: path.stat() for path in digested_files(model_folder)}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
+def _refuse_changes(settings: Settings, prepared: Prepared) -> None:
+    """Raise InputError unless a trial is still what its sweep was started with: code, settings and weights.
+
+    Workers start late: after an edit, a ``git pull``, or a training that saved its model into the same folder.
+    """
+    if not prepared.model_folder.is_dir():
+        raise InputError(f"model: {prepared.model_folder} is gone, since the sweep was started; put it back")
+    weights = prepared.identity["model.weights"]
+    if _state(prepared.model_folder) != prepared.model_files:
+        weights = weights_digest(prepared.model_folder)
+    digests = {name: prepared.identity[f"data.{name}"] for name in ("train", "validation")}
+    task = settings.task.model_copy(update={"labels": list(prepared.labels)})
+    now = identity(settings.model_copy(update={"task": task}), prepared.device, prepared.precision, digests, weights)
+    changes = differences(prepared.identity, now)
+    if changes:
+        raise InputError(
+            f"changed since the sweep was started: {changes}; change it back, or name another sweep=FOLDER"
+        )
 
 
 def check_fit(settings: Settings, model_folder: Path) -> None:
@@ -217,14 +254,30 @@ def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:
             before = read_trial(path)["identity"]
         except InputError:
             continue  # damaged: said where the trial is read, with the remedy
-        # As JSON, since that is what a record went through: tuples come back as lists.
-        now = json.loads(json.dumps(contents))
-        differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-        if differing:
-            changes = ", ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in differing)
+        changes = differences(before, contents)
+        if changes:
             raise InputError(
                 f"sweep={folder} holds trials of another configuration ({changes}); choose another sweep=FOLDER"
             )
+
+
+def claim(folder: Path, prepared: Prepared) -> None:
+    """Take the sweep's folder for trials of one configuration.
+
+    Two commands that start at once in a new folder both find it empty; the first trial of either decides. Only one
+    process may call this at a time.
+
+    Raises:
+        InputError: trials of another configuration are there, or run there.
+    """
+    path = folder / ".cache" / "configuration"
+    claimed = path.read_text() if path.exists() else None
+    if claimed == prepared.fingerprint:
+        return
+    refuse_other_configuration(folder, prepared.identity)
+    if claimed is not None and any(is_running(folder / name) for name in locked_trials(folder)):
+        raise InputError(f"sweep={folder}: another command runs another configuration there; name another sweep=FOLDER")
+    path.write_text(prepared.fingerprint)
 
 
 def _make_writable(folder: Path) -> Path:

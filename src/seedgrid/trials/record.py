@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -52,8 +53,12 @@ class TrialRecord:
         self.evaluations: list[dict[str, float]] = []
         self.logits: list[np.ndarray] = []
 
-    def resume(self, step: int) -> None:
+    def resume(self, step: int, earlier: dict[str, Any]) -> None:
         """Take over what an earlier process recorded up to ``step``; what lies beyond will be recorded again.
+
+        Args:
+            step: of the checkpoint.
+            earlier: its ``trial.json``; where it ran with other packages or elsewhere, the record says both.
 
         Raises:
             InputError: a file is damaged, or has less than the checkpoint promises.
@@ -69,6 +74,10 @@ class TrialRecord:
             raise InputError(
                 f"{self.folder}: damaged ({type(error).__name__}); redo=true runs the trial again"
             ) from None
+        for key in ("host", "code"):
+            self.header[key] = _both(earlier.get(key), self.header[key])
+        versions = self.header["versions"].items()
+        self.header["versions"] = {name: _both(earlier["versions"].get(name), now) for name, now in versions}
         self.gradient_norms = [row for row in measured if row["step"] <= step]
         self.evaluations = [row for row in rows if row["step"] <= step]
         self.logits = logits[: len(self.evaluations)]
@@ -132,6 +141,12 @@ class TrialRecord:
         write_json(self.folder / "trial.json", self.header)
 
 
+def _both(before: str | None, now: str) -> str:
+    if before is None or before == now:
+        return now
+    return before if before.endswith(f", then {now}") else f"{before}, then {now}"
+
+
 @cache
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a trial's numbers may depend on."""
@@ -140,13 +155,15 @@ def package_versions() -> dict[str, str]:
 
 @cache
 def code_version() -> str:
-    """This project's version, with the commit where it runs from a git checkout."""
-    git = shutil.which("git")
-    if git is not None:
+    """This project's version, with the commit where it runs from a git checkout of its own."""
+    git, root = shutil.which("git"), Path(__file__).parents[3]
+    # Installed, it may lie inside of somebody else's checkout; and a git hook's variables name theirs.
+    if git is not None and (root / ".git").exists():
         described = subprocess.run(
-            [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
+            [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
             text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         )
         if described.returncode == 0:
             return f"{__version__}+{described.stdout.strip()}"

@@ -15,7 +15,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.utils.deterministic
-from filelock import Timeout
+from filelock import FileLock, Timeout
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from transformers import PreTrainedModel
@@ -48,7 +48,7 @@ from seedgrid.trials.best_model import BestOfTrial
 from seedgrid.trials.devices import claim_gpu
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.loggers import TrialLog
-from seedgrid.trials.preparation import Prepared
+from seedgrid.trials.preparation import Prepared, claim
 from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.rungs import check_rung, leave_at_rung, score_at
 from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
@@ -72,8 +72,8 @@ class Outcome:
 
 
 def say(line: str) -> None:
-    """Print to whoever still reads: a trial goes on without a reader."""
-    with suppress(BrokenPipeError):
+    """Print to whoever still reads: a trial goes on without a reader, or a terminal."""
+    with suppress(OSError):
         print(line, flush=True)
 
 
@@ -93,12 +93,17 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
         return Outcome("interrupted")
     if settings.rung is not None:
         check_rung(folder.parent, settings.rung)
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with trial_lock(folder).acquire(timeout=_PATIENCE):
+        with ExitStack() as held:
+            with FileLock(folder.parent / ".cache" / "configuration.lock"):
+                claim(folder.parent, prepared)
+                held.enter_context(trial_lock(folder).acquire(timeout=_PATIENCE))
+            folder.mkdir(parents=True, exist_ok=True)
             return _run_locked(settings, prepared, folder, narrate)
     except Timeout:
         return Outcome("elsewhere")
+    except InputError as error:
+        return Outcome("failed", str(error))
     finally:
         # Trainer and module refer to each other: without this the next trial would share its device with this one.
         gc.collect()
@@ -144,7 +149,8 @@ def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str |
     """What an earlier process left: the status of a trial that came to its goal, or the checkpoint to go on from."""
     if not (folder / "trial.json").exists():
         return None, None
-    status = read_trial(folder)["status"]
+    trial = read_trial(folder)
+    status = trial["status"]
     if status in FINISHED:
         check_finished(folder)
         return status, None
@@ -152,7 +158,7 @@ def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str |
         return status, None
     state = checkpoint.load(folder)
     if state is not None:
-        record.resume(state["step"])
+        record.resume(state["step"], trial)
     return None, state
 
 
@@ -268,6 +274,8 @@ def _train(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    if state is not None:
+        trainer.precision_plugin.load_state_dict(state["scale"])
     record.write("running", seconds())
     status = "failed"
     try:
@@ -298,7 +306,7 @@ def _train(
     if status == "stopped":
 
         def save() -> None:
-            checkpoint.save(record.folder, network, trainer.optimizers[0], last_step, seconds())
+            checkpoint.save(record.folder, network, trainer, last_step, seconds())
 
         _leave_at_rung(record, last_step, save, seconds(), peak_memory_mb=_peak_memory_mb(prepared.device))
     elif status != "interrupted":
@@ -403,7 +411,7 @@ class _Checkpoints(pl.Callback):
             seconds = self.seconds()
             self.record.write("running", seconds)
             self.best_model.hand_over()  # before the checkpoint: what it would not train again
-            checkpoint.save(self.record.folder, pl_module.network, trainer.optimizers[0], step, seconds)
+            checkpoint.save(self.record.folder, pl_module.network, trainer, step, seconds)
             self.latest = time.monotonic()
         trainer.should_stop = self.interrupted
 

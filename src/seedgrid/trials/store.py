@@ -85,6 +85,12 @@ def last_start(folder: Path) -> int | None:
         return None
 
 
+def locked_trials(sweep: Path) -> list[str]:
+    """Names of the trials that some process runs, or once ran; sorted."""
+    names = sorted(lock.stem for lock in (sweep / ".cache" / "locks").glob("*.lock"))
+    return [name for name in names if read_seeds(name) is not None]
+
+
 def read_seeds(name: str) -> Seeds | None:
     """The inverse of :func:`trial_name`; None for any other name."""
     match = _NAME.fullmatch(name)
@@ -151,6 +157,14 @@ def sweeps_below(folder: Path, levels: int = 3) -> Iterator[Path]:
         yield from sweeps_below(each, levels - 1)
 
 
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The keys in which two identities differ, with both values; empty if they are the same."""
+    # As JSON, since that is what a record went through: tuples come back as lists.
+    now = json.loads(json.dumps(now))
+    differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    return ", ".join(f"{key} was {before.get(key)}, now {now.get(key)}" for key in differing)
+
+
 def read_trial(folder: Path) -> dict[str, Any]:
     """A trial's ``trial.json``.
 
@@ -170,6 +184,10 @@ def read_trial(folder: Path) -> dict[str, Any]:
     missing = [key for key in _READ if key not in trial]
     if missing:
         raise InputError(f"{path}: damaged (no {missing[0]}); redo=true runs the trial again")
+    named = read_seeds(folder.name)
+    if named is not None and trial.get("seeds", named.model_dump()) != named.model_dump():
+        seeds = ", ".join(f"{name} {seed}" for name, seed in trial["seeds"].items())
+        raise InputError(f"{path}: holds the trial of {seeds}; give the folder its name back, or move it away")
     return trial
 
 
@@ -338,6 +356,9 @@ def read_sweep(folder: Path | str) -> Sweep:
     for seeds, path in trial_folders(folder):
         trial = read_trial(path)
         first = first or trial
+        changes = differences(first["identity"], trial["identity"])
+        if changes:
+            raise InputError(f"{path}: another configuration than the trials before it ({changes}); move it away")
         table = _read_table(path, "evaluations.parquet", trial["status"])
         if table is not None:
             check_complete(path, trial, table["step"].to_pylist())
