@@ -31,20 +31,25 @@ def test_same_numbers_on_every_engine(command, tiny, reference, numbers, tmp_pat
     assert numbers(sweep) == numbers(reference)
 
 
+CLUSTER = """
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+cluster.add_node(num_cpus=1)
+print(cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+
+
 def test_the_nodes_of_a_ray_cluster_share_a_grid(command, tiny, reference, numbers, tmp_path):
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
-        words = [
-            "hydra/launcher=ray_trials",
-            f"hydra.launcher.address={cluster.address}",
-            "seed.init=0,1",
-            "seed.order=1",
-        ]
-        code, output, errors = command("-m", *tiny, *words, f"sweep={tmp_path / 'sweep'}")
-    finally:
-        cluster.shutdown()
+    pytest.importorskip("ray.cluster_utils")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", CLUSTER], text=True, cwd=tmp_path, **pipes) as cluster:
+        address = cluster.stdout.readline().strip()
+        words = ["seed.init=0,1", "seed.order=1", f"sweep={tmp_path / 'sweep'}", "hydra/launcher=ray_trials"]
+        code, output, errors = command("-m", *tiny, *words, f"hydra.launcher.address={address}")
+        cluster.communicate("\n")
     assert code == 0, errors
     assert "2 trials, 2 completed" in output
     found = numbers(tmp_path / "sweep")

@@ -128,8 +128,12 @@ def print_duration(engine: Engine, sweep: PlannedSweep, prepared: Prepared, stag
 
         each, source = estimate_seconds(sweep.settings, prepared), "by the time of three steps"
     trainer = sweep.settings.trainer
-    in_one_process = engine.config.hydra.runtime.choices["hydra/launcher"] == "basic"
-    most = 1 if in_one_process else workers(trainer.accelerator, trainer.threads, trainer.per_gpu)
+    launcher = engine.config.hydra.runtime.choices["hydra/launcher"]
+    if launcher == "ray_trials" and engine.elsewhere:
+        seconds = sum(each * trials * cost for trials, cost in stages)
+        print(f"  about {hours(seconds)} of one trial at a time ({hours(each)} each, {source}); the cluster runs many")
+        return
+    most = 1 if launcher == "basic" else workers(trainer.accelerator, trainer.threads, trainer.per_gpu)
     if engine.elsewhere:
         most = engine.config.hydra.launcher.array_parallelism
     at_once = min(most, max(trials for trials, _ in stages))

@@ -35,7 +35,8 @@ class Engine:
     @property
     def elsewhere(self) -> bool:
         """Whether trials run on other machines, whose devices cannot be seen from here."""
-        return self.config.hydra.runtime.choices["hydra/launcher"] == "slurm"
+        launcher = self.config.hydra.runtime.choices["hydra/launcher"]
+        return launcher == "slurm" or (launcher == "ray_trials" and self.config.hydra.launcher.address is not None)
 
 
 @dataclass(frozen=True)
