@@ -63,7 +63,7 @@ def tokenize(examples: Examples, tokenizer, max_length: int) -> Tokens:
         segments=np.concatenate([np.asarray(ids, dtype=np.int8) for ids in encoded["token_type_ids"]]),
         starts=np.concatenate([[0], np.cumsum(lengths)]),
         label=examples.label,
-        cut=sum(bool(encoding.overflowing) for encoding in encoded.encodings),
+        cut=sum(bool(encoding.overflowing) for encoding in encoded.encodings or ()),  # slow ones do not tell
     )
 
 
