@@ -85,7 +85,8 @@ def test_other_peoples_scores_and_an_export_that_is_read_again(entry, tmp_path, 
 def test_a_list_of_scores_alone_gives_what_can_be_said_of_it(entry, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scores.csv").write_text("0.81\n0.79\n0.84\n0.80\n0.82\n0.83\n")
-    report(entry("report", "source=csv", "path=scores.csv", "metric=accuracy"))
+    report(entry("report", "source=csv", "path=scores.csv", "metric=accuracy", "task_name=sentiment"))
+    assert "scores: 6 finished trials on sentiment (accuracy)" in capsys.readouterr().out
     page = (tmp_path / "report" / "index.html").read_text()
     assert "the best of all 6 found 0.840" in page
     assert "nothing is known of its trials&#39; seeds" in page
@@ -106,6 +107,8 @@ def test_logged_to_wandb_the_report_becomes_a_run_of_the_sweeps_group(entry, swe
         (["sweep='no/*'"], r"sweep=no/\*: no sweep's folder is like that"),
         (["source=csv"], "path has no value: source=csv needs path=FILE"),
         (["source=csv", "path=gone.csv"], "path=gone.csv: no such file"),
+        (["source=csv", "path=not.pkl", "metric=eval_loss"], "metric=eval_loss: of a loss or an error the lower is"),
+        (["sweep=not.pkl"], "sweep=not.pkl: a file; give source=csv path=not.pkl, or source=parquet"),
         (["source=csv", "path=a.csv", "sweep=runs/x"], r"sweep=runs/x: source=csv takes path=FILE"),
         (["source=excel"], "source=excel: input should be 'sweep'"),
         (["sweep=runs/x", "path=a.csv"], "path=a.csv: source=sweep takes sweep=FOLDER"),

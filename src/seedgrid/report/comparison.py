@@ -528,6 +528,12 @@ def configuration(compared: Compared) -> Section:
 def cautions(compared: Compared) -> list[str]:
     """What a comparison of these two sweeps has to be read with."""
     said = []
+    unknown = [each.name for each in (compared.a, compared.b) if each.sweep.validation_digest is None]
+    if unknown:
+        said.append(
+            f"On which validation examples {listed(unknown)} scored is not known; they are taken for the same on both"
+            " sides."
+        )
     (a, b), (first, second) = compared.names, (each.curves.shape[1] for each in (compared.a, compared.b))
     if first != second:
         ends = (each.at_the_end.grid for each in (compared.a, compared.b))

@@ -35,7 +35,8 @@ class ReportSettings(SettingsGroup):
         source: where trials come from: ``sweep``, or a file of one of the other kinds.
         path: that file.
         tasks: of the released trials, those to take; None: all.
-        metric, diverged_at: of a CSV file: name of its score; threshold of divergence or None.
+        metric, task_name, diverged_at: of a CSV file: name of its score, of which the higher is better; of its task, or
+            None; threshold of divergence, or None.
         output: folder of the report; None: ``report`` in the sweep, or here for several.
         export: Parquet file that gets all trials too, or None.
         level: of all intervals.
@@ -49,6 +50,7 @@ class ReportSettings(SettingsGroup):
     path: str | None
     tasks: list[str] | None
     metric: Annotated[str, Field(min_length=1)]
+    task_name: Annotated[str, Field(min_length=1)] | None
     diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None
     output: Annotated[str, Field(min_length=1)] | None
     export: Annotated[str, Field(min_length=1)] | None
@@ -137,7 +139,11 @@ def _read(settings: ReportSettings) -> list[Sweep]:
     if settings.source == "sweep":
         if settings.path is not None:
             raise InputError(f"path={settings.path}: source=sweep takes sweep=FOLDER; or name the file's source")
-        return _renamed([read_sweep(folder) for folder in find_sweeps(settings.sweep)])
+        folders = find_sweeps(settings.sweep)
+        for folder in folders:
+            if folder.is_file():
+                raise InputError(f"sweep={folder}: a file; give source=csv path={folder}, or source=parquet")
+        return _renamed([read_sweep(folder) for folder in folders])
     if settings.sweep is not None:
         raise InputError(f"sweep={settings.sweep}: source={settings.source} takes path=FILE; leave one of them out")
     if settings.path is None:
@@ -148,7 +154,7 @@ def _read(settings: ReportSettings) -> list[Sweep]:
     if settings.source == "dodge2020":
         return read_released(path, settings.tasks)
     if settings.source == "csv":
-        return [read_csv_trials(path, settings.metric, path.stem, settings.diverged_at)]
+        return [read_csv_trials(path, settings.metric, settings.task_name, settings.diverged_at)]
     return read_exported(path)
 
 
@@ -180,7 +186,7 @@ def describe(study: FinishedTrials) -> str:
     """One line: what a sweep is of, its seeds, how many of its trials count, and what became of the others."""
     sweep, trials = study.sweep, study.trials
     of = " of ".join(filter(None, (f"{len(trials)} finished trials", sweep.config.get("model", {}).get("name"))))
-    parts = [f"{study.name}: {of} on {sweep.task} ({sweep.metric})"]
+    parts = [f"{study.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric})"]
     if sweep.seeded:
         seeds = f"{trials['init'].nunique()} init and {trials['order'].nunique()} order seeds"
         if trials["dropout"].nunique() > 1:
@@ -191,6 +197,8 @@ def describe(study: FinishedTrials) -> str:
         if counts.get(status):
             said = "stopped early" if status == "stopped" else status
             parts.append(f"{counts[status]} more {said}, not counted")
+    if sweep.read_as:
+        parts.append(sweep.read_as)
     return "; ".join(parts)
 
 

@@ -279,7 +279,7 @@ class Sweep:
             metric, ``score``, ``best_so_far`` (NaN before the first step), ``seconds``.
         config: the settings of the trials, seeds aside (of the first trial); empty without trials.
         name: short name for captions.
-        task, metric: names of the task and its score; empty without trials.
+        task, metric: names of the task and its score; empty without trials, the task also where it is not known.
         diverged_at: a trial whose best found is at or below it counts as diverged; None: not known.
         majority: score of always predicting the most frequent validation label; None: not known.
         train_examples, validation_examples: sizes; None: not known.
@@ -288,6 +288,7 @@ class Sweep:
         versions: of the packages that the first trial ran with; empty: not known.
         seeded: whether ``init`` and ``order`` are seeds; if not, they only number the trials.
         has_predictions: whether trials have their predictions beside them.
+        read_as: how what is written was understood where it could be understood otherwise; empty: as it is written.
     """
 
     folder: Path
@@ -306,6 +307,7 @@ class Sweep:
     versions: dict[str, str] = field(default_factory=dict)
     seeded: bool = True
     has_predictions: bool = False
+    read_as: str = ""
 
     @cached_property
     def train_loss(self) -> pd.DataFrame:
