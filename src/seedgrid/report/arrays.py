@@ -10,6 +10,7 @@ import pandas as pd
 
 from seedgrid.analysis.comparison import LabelledGrid
 from seedgrid.errors import InputError
+from seedgrid.report.wording import listed
 from seedgrid.trials.store import FINISHED, Sweep
 
 SEEDS = ["init", "order", "dropout"]
@@ -52,6 +53,17 @@ class FinishedTrials:
     def selected(self) -> bool:
         """Whether some trials were stopped for their scores, so that the finished ones are no random sample."""
         return bool((self.sweep.trials["status"] == "stopped").any())
+
+    @property
+    def versions_warning(self) -> str:
+        """A sentence where trials ran with different versions of a package; else empty."""
+        mixed = [f"{name} ({versions})" for name, versions in self.sweep.mixed_versions.items()]
+        if not mixed:
+            return ""
+        return (
+            f"The trials of {self.name} ran with different versions of {listed(mixed)}; numbers may differ for that"
+            " reason alone."
+        )
 
     @property
     def crossed(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -60,14 +59,12 @@ def compare(config: DictConfig) -> None:
     """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
     settings = read_config(config, CompareSettings)
     check_power(settings.power, settings.level)
-    read_at = time.time()
     a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric)
     with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
         page, sections, notes = make_comparison(
             a,
             b,
             Path(settings.output or _beside(a.sweep, b.sweep)),
-            read_at=read_at,
             paired=settings.paired,
             level=settings.level,
             power=settings.power,
@@ -91,7 +88,6 @@ def make_comparison(
     b: FinishedTrials,
     output: Path,
     *,
-    read_at: float,
     paired: bool | None,
     level: float,
     power: float,
@@ -104,7 +100,6 @@ def make_comparison(
     Args:
         a, b: their finished trials.
         output: folder of the page.
-        read_at: when their reading began, in seconds of :func:`time.time`.
         paired, level, power, max_budget, draws, random_seed: as in ``compare.yaml``.
 
     Returns:
@@ -118,7 +113,8 @@ def make_comparison(
     sections = build_sections(compared, power)
     notes = [_describe(a), _describe(b), *cautions(compared)]
     title = f"{_TITLE} {a.name} against {b.name}"
-    page = write_report(sections, output, title=title, notes=notes, read_at=read_at)
+    made_of = f"{a.sweep.digest} {b.sweep.digest}"
+    page = write_report(sections, output, title=title, notes=notes, made_of=made_of)
     return page, sections, notes
 
 

@@ -57,6 +57,14 @@ class Compared:
         first, second = self.a.sweep.identity, self.b.sweep.identity
         return _differing(first, second) if first and second else None
 
+    @property
+    def differing_versions(self) -> list[str]:
+        """Packages that the sweeps ran with different versions of, with these, where both are known."""
+        first, second = self.a.sweep.versions, self.b.sweep.versions
+        if not first or not second:
+            return []
+        return [f"{name} ({first.get(name)} and {second.get(name)})" for name in _differing(first, second)]
+
 
 def compare_trials(
     a: FinishedTrials, b: FinishedTrials, *, paired: bool | None, max_budget: int, level: float, draws: int, seed: int
@@ -503,7 +511,12 @@ def configuration(compared: Compared) -> Section:
         if len(keys) > 1:
             reading += " A difference in scores cannot be laid to one of them."
     else:
-        reading = "No setting that can change a trial's numbers differs: these are two sweeps of one method."
+        reading = "No setting that can change a trial's numbers differs"
+        reading += (
+            f", but package versions do, which may change them too: {listed(compared.differing_versions)}."
+            if compared.differing_versions
+            else ": these are two sweeps of one method."
+        )
     table = pd.DataFrame(
         {
             "setting": differing,
@@ -518,8 +531,8 @@ def configuration(compared: Compared) -> Section:
         title="What differs between them",
         reading=reading,
         caption=(
-            "Of each sweep's first trial: settings, digests of its data and weights, package versions. Names and places"
-            " change no number; versions may."
+            "Of each sweep's first trial: settings, digests of its data and weights; of all trials: package versions."
+            " Names and places change no number; versions may."
         ),
         table=table if differing else None,
     )
@@ -545,7 +558,13 @@ def cautions(compared: Compared) -> list[str]:
             f" raise it. By the last evaluation {a} less {b} is {last.value:+.4f} on average"
             f" ({'' if np.isnan(last.lower) else limits}{p_value(last.p)})."
         )
-    if compared.differing == []:
+    said += filter(None, (compared.a.versions_warning, compared.b.versions_warning))
+    if compared.differing_versions:
+        said.append(
+            f"{a} and {b} ran with different versions of {listed(compared.differing_versions)}; numbers may differ for"
+            " that reason alone."
+        )
+    elif compared.differing == []:
         said.append(f"{a} and {b} are two sweeps of one method: no setting that can change a trial's numbers differs.")
     return said
 

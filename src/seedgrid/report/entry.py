@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -64,7 +63,6 @@ class ReportSettings(SettingsGroup):
 def report(config: DictConfig) -> None:
     """Read the trials, compute every section, write the page; exits with code 1 where that is not possible."""
     settings = read_config(config, ReportSettings)
-    read_at = time.time()
     sweeps = _read(settings)
     output = _output(settings, sweeps)
     if settings.export is not None:
@@ -76,7 +74,6 @@ def report(config: DictConfig) -> None:
         page, sections, notes = make_report(
             sweeps,
             output,
-            read_at=read_at,
             level=settings.level,
             splits=settings.splits,
             random_seed=settings.random_seed,
@@ -101,7 +98,6 @@ def make_report(
     sweeps: Sequence[Sweep],
     output: Path,
     *,
-    read_at: float,
     level: float,
     splits: int,
     random_seed: int,
@@ -112,7 +108,6 @@ def make_report(
     Args:
         sweeps: what to report on.
         output: folder of the report.
-        read_at: when their reading began, in seconds of :func:`time.time`.
         level, splits, random_seed: as in ``report.yaml``.
         advance: called with the name of each part before it is made, and with the number of parts.
 
@@ -131,7 +126,8 @@ def make_report(
 
     sections = build_sections(studies, level, splits, random_seed, begin)
     title = f"{_TITLE}: {_title(studies)}"
-    page = write_report(sections, output, title=title, notes=notes, read_at=read_at, advance=begin)
+    made_of = " ".join(sweep.digest for sweep in sweeps)
+    page = write_report(sections, output, title=title, notes=notes, made_of=made_of, advance=begin)
     return page, sections, notes
 
 
@@ -176,7 +172,7 @@ def _finished(sweeps: Sequence[Sweep]) -> tuple[list[FinishedTrials], list[str]]
             notes.append(str(error))
             continue
         studies.append(study)
-        notes.append(describe(study))
+        notes += filter(None, (describe(study), study.versions_warning))
     if not studies:
         raise InputError("; ".join(notes))
     return studies, notes
