@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seedgrid.analysis.comparison import LabelledGrid
+from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
 from seedgrid.report.wording import listed
 from seedgrid.trials.store import FINISHED, Sweep
@@ -43,6 +44,11 @@ class FinishedTrials:
     def scores(self) -> np.ndarray:
         """(trials,), the best found score."""
         return self.trials["score"].to_numpy(float)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value that a score can have; infinite for a metric that is not known."""
+        return metric_range(self.sweep.metric)
 
     @property
     def unfinished(self) -> int:
