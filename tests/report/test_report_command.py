@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from seedgrid.analysis.expected import expected_max
 from seedgrid.report.entry import report
-from seedgrid.trials.store import read_sweep
+from seedgrid.trials.store import find_sweeps, read_sweep
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,17 @@ def test_a_pattern_takes_all_sweeps_and_leaves_out_what_is_none(entry, sweeps, t
     report(entry("report", f"sweep='{sweeps}/*'", "splits=2", f"output={tmp_path / 'r'}"))
     names = pd.read_csv(tmp_path / "r/tables/table-1.csv")["sweep"].tolist()
     assert names == ["first", "half", "second"]
+
+
+def test_a_pattern_of_many_sweeps_says_how_long_they_take_before_it_begins(entry, write_sweep, tmp_path, capsys):
+    first = write_sweep(tmp_path / "run-1", 1, 1)
+    for number in range(2, 13):
+        shutil.copytree(first, tmp_path / f"run-{number}")
+    order = [folder.name for folder in find_sweeps(f"{tmp_path}/run-*")]
+    assert order == [f"run-{number}" for number in range(1, 13)]
+    with pytest.raises(SystemExit, match="not empty"):  # the first thing that a report looks at
+        report(entry("report", f"sweep='{tmp_path}/run-*'", f"output={tmp_path}"))
+    assert capsys.readouterr().err == "12 sweeps on one page: about 0.5 min and 4 MB; fewer are quicker\n"
 
 
 def test_other_peoples_scores_and_an_export_that_is_read_again(entry, tmp_path, monkeypatch, capsys):

@@ -24,6 +24,8 @@ from seedgrid.trials.store import Sweep, find_sweeps, read_sweep
 from seedgrid.trials.tidy import check_export, export_parquet, read_csv_trials, read_exported
 
 _TITLE = "What the seeds did"
+# Of more sweeps, how long they take is said beforehand: a page of 150 took so many seconds and megabytes each.
+_MANY, _SECONDS, _MEGABYTES = 10, 2.6, 0.3
 
 
 class ReportSettings(SettingsGroup):
@@ -63,14 +65,18 @@ class ReportSettings(SettingsGroup):
 def report(config: DictConfig) -> None:
     """Read the trials, compute every section, write the page; exits with code 1 where that is not possible."""
     settings = read_config(config, ReportSettings)
-    sweeps = _read(settings)
-    output = _output(settings, sweeps)
-    if settings.export is not None:
-        check_export(sweeps, Path(settings.export))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=None)
+        bar = progress.add_task("reading", total=None)
+        sweeps = _read(settings)
+        output = _output(settings, sweeps)
+        if settings.export is not None:
+            check_export(sweeps, Path(settings.export))
+        if len(sweeps) > _MANY:
+            minutes, megabytes = round(len(sweeps) * _SECONDS / 60, 1), len(sweeps) * _MEGABYTES
+            said = f"{len(sweeps)} sweeps on one page: about {minutes:g} min and {megabytes:.0f} MB; fewer are quicker"
+            progress.console.print(said, highlight=False)
         page, sections, notes = make_report(
             sweeps,
             output,

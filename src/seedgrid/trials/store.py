@@ -110,7 +110,7 @@ def trial_folders(sweep: Path) -> Iterator[tuple[Seeds, Path]]:
 
 
 def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
-    """Folders of sweeps that names and patterns stand for, each once.
+    """Folders of sweeps that names and patterns stand for, each once; a pattern's by name, run-2 before run-10.
 
     Raises:
         InputError: none is named, or a name or pattern finds no sweep.
@@ -123,7 +123,7 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
     for name in [wanted] if isinstance(wanted, str) else wanted:
         folder = Path(name)
         if not folder.is_dir() and any(sign in name for sign in "*?["):
-            folders = [Path(match) for match in sorted(glob(name)) if any(trial_folders(Path(match)))]
+            folders = [Path(match) for match in sorted(glob(name), key=_by_number) if any(trial_folders(Path(match)))]
             if not folders:
                 raise InputError(f"sweep={name}: no sweep's folder is like that")
         else:
@@ -131,6 +131,11 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
         for folder in folders:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Orders names, and by size the numbers in them."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def sweeps_below(folder: Path, levels: int = 3) -> Iterator[Path]:
