@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from seedgrid.errors import InputError
+
+DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+
+
+def decompressed(path: Path | str, file: Path) -> tuple[bytes, str]:
+    """The content of a file, and the ending that says what it is.
+
+    Args:
+        path: as the user wrote it, for messages.
+        file: the same; one that ends in ``.gz``, ``.bz2``, ``.xz`` or ``.zip`` is unpacked.
+
+    Raises:
+        InputError: it is not compressed as its name says, or an archive of several files.
+    """
+    content, ending = file.read_bytes(), file.suffix.lower()
+    try:
+        if ending in DECOMPRESS:
+            return DECOMPRESS[ending](content), file.with_suffix("").suffix.lower()
+        if ending == ".zip":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
+                if len(members) != 1:
+                    some = [member if member.isprintable() else repr(member) for member in members[:10]]
+                    more = ", ..." * (len(members) > 10)
+                    raise InputError(
+                        f"{path}: holds {len(members)} files, {', '.join(some)}{more}; unpack it and name one"
+                    )
+                return archive.read(members[0]), Path(members[0]).suffix.lower()
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be decompressed ({error}); fetch it again, or unpack it") from None
+    return content, ending
 
 
 def read_text(path: Path) -> str:

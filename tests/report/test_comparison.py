@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,6 +142,30 @@ def test_where_one_was_evaluated_more_often_the_last_evaluation_is_compared_too(
     difference = (curves[:, -1] - curves[:, 0]).mean()
     assert f"often less once is {difference:+.4f} on" in said
     assert f"interval {limits.low:+.4f} to {limits.high:+.4f}, p = {test.pvalue:.2g})" in said
+
+
+def test_other_package_versions_are_said_where_nothing_else_differs(pairs_of):
+    """Between the sweeps and within one, as numbers may differ for that reason alone."""
+
+    def ran_with(name, **versions):
+        study = pairs_of(scores(6, 0.8, 0), name)
+        return replace(study, sweep=replace(study.sweep, identity={"recipe.epochs": 3}, versions=versions))
+
+    old, new = ran_with("old", torch="2.12.0", numpy="2.3.5"), ran_with("new", torch="2.13.0", numpy="2.3.5")
+    mixed = ran_with("mixed", torch="2.12.0, 2.13.0", numpy="2.3.5")
+    assert comparison.cautions(compared(old, old, max_budget=0))[-1].startswith(
+        "old and old are two sweeps of one method"
+    )
+    one = compared(old, new, max_budget=0)
+    assert comparison.cautions(one)[-1].startswith(
+        "old and new ran with different versions of torch (2.12.0 and 2.13.0)"
+    )
+    said = comparison.configuration(one).reading
+    assert said.endswith("but package versions do, which may change them too: torch (2.12.0 and 2.13.0).")
+    within = comparison.cautions(compared(mixed, mixed, max_budget=0))
+    assert within[-2].startswith(
+        "The trials of mixed ran with different versions of torch (2.12.0, 2.13.0); numbers may"
+    )
 
 
 def test_a_sweep_with_one_order_seed_answers_for_that_seed_alone(study_of):

@@ -10,7 +10,7 @@ import pytest
 from seedgrid.report.comparing import compare
 from seedgrid.report.planning import plan
 from seedgrid.trials.store import read_sweep
-from seedgrid.trials.tidy import export_parquet
+from seedgrid.trials.tidy import export_parquet, read_csv_trials
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,46 @@ def test_exported_files_stand_for_their_sweeps(entry, run_script, sweeps, tmp_pa
         plan(entry("plan", f"sweep={place}", "budget=4", "splits=2"))
         planned.append(capsys.readouterr().out.replace(str(place), ""))
     assert planned[0] == planned[1]
+
+
+def test_two_methods_csv_files_are_compared(entry, sweeps, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scores = {"base": (0.801, 0.803, 0.805, 0.809), "focal": (0.838, 0.831, 0.839, 0.841)}
+    for name, values in scores.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["score", *map(str, values)]))
+        rows = (f"{seed};{100 * value:.1f} %" for seed, value in enumerate(values))
+        (tmp_path / f"{name}_seed.csv").write_text("\n".join(["seed;score", *rows]))
+    compare(entry("compare", "a=focal.csv", "b=base.csv", "metric=accuracy", "max_budget=0"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "focal: 4 finished trials (accuracy)" in said and "Unpaired: all 4 and 4 trials" in said
+    assert "On which validation examples focal and base scored is not known" in said
+    assert (tmp_path / "compare-focal-base" / "index.html").exists()
+    compare(entry("compare", "a=focal_seed.csv", "b=base_seed.csv", "metric=accuracy", "max_budget=0"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Paired by seeds: 4 pairs" in said
+    assert "base_seed: 4 finished trials (accuracy); its scores are taken so: 80.1 % is 0.801" in said
+
+    for name, task in (("base", "sentiment"), ("focal", "topics")):
+        export_parquet([read_csv_trials(f"{name}.csv", "accuracy", task, None)], f"{name}.parquet")
+    compare(entry("compare", "a=base.parquet", "b=focal.csv", "metric=accuracy", "max_budget=0"))
+    for words, refused in (
+        (["a=base.parquet", "b=focal.parquet"], "different task, sentiment and topics"),
+        (
+            ["a=base.csv", f"b={sweeps / 'slow'}"],
+            "different metric, score and accuracy; say with metric= what the score",
+        ),
+        (["a=base.csv", "b=focal.csv", "metric=ppl"], "metric=ppl: of a loss or an error the lower is better"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^error: [^\n]*{refused}[^\n]*$"):
+            compare(entry("compare", *words))
+
+
+def test_a_plan_is_made_from_a_csv_file(entry, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{seed},{step},0.{70 + seed + step}" for seed in range(6) for step in (1, 2, 3)]
+    (tmp_path / "mine.csv").write_text("\n".join(["seed,step,score", *rows]))
+    plan(entry("plan", "sweep=mine.csv", "budget=2", "metric=accuracy"))
+    assert "mine.csv: 6 finished trials of 3 evaluations, accuracy" in capsys.readouterr().out
 
 
 def test_of_other_peoples_trials_it_is_not_known_what_differs(entry, sweeps, tmp_path, capsys):

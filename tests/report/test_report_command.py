@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from seedgrid.analysis.expected import expected_max
 from seedgrid.report.entry import report
-from seedgrid.trials.store import read_sweep
+from seedgrid.trials.store import find_sweeps, read_sweep
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,17 @@ def test_a_pattern_takes_all_sweeps_and_leaves_out_what_is_none(entry, sweeps, t
     assert names == ["first", "half", "second"]
 
 
+def test_a_pattern_of_many_sweeps_says_how_long_they_take_before_it_begins(entry, write_sweep, tmp_path, capsys):
+    first = write_sweep(tmp_path / "run-1", 1, 1)
+    for number in range(2, 13):
+        shutil.copytree(first, tmp_path / f"run-{number}")
+    order = [folder.name for folder in find_sweeps(f"{tmp_path}/run-*")]
+    assert order == [f"run-{number}" for number in range(1, 13)]
+    with pytest.raises(SystemExit, match="not empty"):  # the first thing that a report looks at
+        report(entry("report", f"sweep='{tmp_path}/run-*'", f"output={tmp_path}"))
+    assert capsys.readouterr().err == "12 sweeps on one page: about 0.5 min and 4 MB; fewer are quicker\n"
+
+
 def test_other_peoples_scores_and_an_export_that_is_read_again(entry, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = [
@@ -85,7 +97,8 @@ def test_other_peoples_scores_and_an_export_that_is_read_again(entry, tmp_path, 
 def test_a_list_of_scores_alone_gives_what_can_be_said_of_it(entry, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scores.csv").write_text("0.81\n0.79\n0.84\n0.80\n0.82\n0.83\n")
-    report(entry("report", "source=csv", "path=scores.csv", "metric=accuracy"))
+    report(entry("report", "source=csv", "path=scores.csv", "metric=accuracy", "task_name=sentiment"))
+    assert "scores: 6 finished trials on sentiment (accuracy)" in capsys.readouterr().out
     page = (tmp_path / "report" / "index.html").read_text()
     assert "the best of all 6 found 0.840" in page
     assert "nothing is known of its trials&#39; seeds" in page
@@ -106,6 +119,8 @@ def test_logged_to_wandb_the_report_becomes_a_run_of_the_sweeps_group(entry, swe
         (["sweep='no/*'"], r"sweep=no/\*: no sweep's folder is like that"),
         (["source=csv"], "path has no value: source=csv needs path=FILE"),
         (["source=csv", "path=gone.csv"], "path=gone.csv: no such file"),
+        (["source=csv", "path=not.pkl", "metric=eval_loss"], "metric=eval_loss: of a loss or an error the lower is"),
+        (["sweep=not.pkl"], "sweep=not.pkl: a file; give source=csv path=not.pkl, or source=parquet"),
         (["source=csv", "path=a.csv", "sweep=runs/x"], r"sweep=runs/x: source=csv takes path=FILE"),
         (["source=excel"], "source=excel: input should be 'sweep'"),
         (["sweep=runs/x", "path=a.csv"], "path=a.csv: source=sweep takes sweep=FOLDER"),

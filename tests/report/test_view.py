@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -134,8 +135,10 @@ def test_the_index_shows_the_numbers_of_the_records(serve, sweeps):
 
 
 def test_the_index_is_made_anew_each_time(serve, write_sweep, tmp_path):
-    (tmp_path / "runs").mkdir()
     url = serve(tmp_path / "runs")
+    assert f"No sweep in {tmp_path / 'runs'} yet: there is no such folder." in get(f"{url}/")
+    (tmp_path / "runs").mkdir()
+    assert f"No sweep in {tmp_path / 'runs'} yet. Run one" in get(f"{url}/")
     assert "make sweep" in get(f"{url}/") and "train.py -m experiment=debug" in get(f"{url}/")
     folder = write_sweep(tmp_path / "runs" / "mine", 1, 3, status={(0, 1): "running", (0, 2): "running"})
     with trial_lock(folder / "init=000,order=001"):
@@ -230,12 +233,34 @@ def test_a_report_is_made_when_it_is_asked_for_and_again_after_a_new_trial(serve
             assert answer.read() == (folder / "report" / file).read_bytes()
     assert made(f"{url}/mine/report/") == (page, False)
 
+    # As rsync and cp -p bring trials: older than the page.
     write_sweep(tmp_path / "more", 2, 4)
-    (tmp_path / "more" / "init=001,order=003").rename(folder / "init=001,order=003")
-    os.utime(folder / "init=001,order=003" / "trial.json")
+    arrived = folder / "init=001,order=003"
+    (tmp_path / "more" / arrived.name).rename(arrived)
+    for file in arrived.iterdir():
+        os.utime(file, (1_000_000_000, 1_000_000_000))
     assert "as it was" in get(f"{url}/mine/report/")
     page, waited = made(f"{url}/mine/report/")
     assert waited and "mine: 7 finished trials" in page
+
+
+def test_a_page_is_as_old_as_the_trials_that_it_was_made_of(write_sweep, tmp_path):
+    """What decides whether ``view.py`` makes a page again; whatever the files' times are."""
+    folder = write_sweep(tmp_path / "mine", 2, 2, status={(1, 1): "running"})
+    before = read_sweep(folder).digest
+    os.utime(folder / "init=000,order=000" / "trial.json")
+    write_sweep(tmp_path / "other" / "mine", 2, 2, seed=1, status={(1, 1): "running"})
+    others = tmp_path / "other" / "mine"
+    running = "init=001,order=001"
+    shutil.rmtree(folder / running)
+    assert read_sweep(folder).digest == before
+    shutil.copytree(others / running, folder / running)
+    assert read_sweep(folder).digest == before
+    shutil.copytree(others / "init=000,order=001", folder / "init=000,order=001", dirs_exist_ok=True)
+    changed = read_sweep(folder).digest
+    shutil.rmtree(folder / "init=000,order=000")
+    left = read_sweep(folder).digest
+    assert len({before, changed, left, read_sweep(folder.rename(tmp_path / "renamed")).digest}) == 4
 
 
 def test_a_report_is_shown_though_trials_ended_while_it_was_made(serve, write_sweep, tmp_path):
@@ -243,7 +268,7 @@ def test_a_report_is_shown_though_trials_ended_while_it_was_made(serve, write_sw
     url = serve(tmp_path)
     while "<progress" not in get(f"{url}/mine/report/"):
         time.sleep(0.05)
-    os.utime(folder / "init=000,order=000" / "trial.json")
+    shutil.rmtree(folder / "init=000,order=000")
     assert "What the seeds did" in made(f"{url}/mine/report/")[0]
     assert WAITING in get(f"{url}/mine/report/")
 
@@ -369,13 +394,14 @@ def test_pages_are_read_only_and_by_this_machine_alone(serve, sweeps):
     [
         (["port=-1"], "port=-1: input should be greater than or equal to 0"),
         (["port=70000"], "port=70000: input should be less than or equal to 65535"),
-        (["runs=nowhere"], "runs=nowhere: no such folder; start a sweep .make sweep., or name another folder"),
+        (["runs={file}"], "runs={file}: a file; name the folder that sweeps are in"),
         (["runs=''"], "runs=: string should have at least 1 character"),
         (["level=95"], "level=95: input should be less than 1"),
         (["level=0.5", "power=0.5"], "power=0.5: give more than 1 - level"),
     ],
 )
 def test_bad_input_is_one_line(entry, words, said):
+    words, said = ([word.format(file=__file__) for word in words], said.format(file=re.escape(__file__)))
     with pytest.raises(SystemExit, match=rf"^error: [^\n]*{said}[^\n]*$"):
         view(entry("view", *words))
 

@@ -332,6 +332,14 @@ def refusal(read, *arguments) -> str:
     return str(refused.value)
 
 
+def test_versions_of_a_package_that_differ_between_trials_are_kept_together(sweep):
+    assert not read_sweep(sweep).mixed_versions
+    folder = next(path for _, path in trial_folders(sweep))
+    record = json.loads((folder / "trial.json").read_text())
+    (folder / "trial.json").write_text(json.dumps(record | {"versions": {"torch": "2.12.0", "numpy": "2.3.5"}}))
+    assert read_sweep(sweep).mixed_versions == {"torch": "2.12.0, 2.13.0", "numpy": "2.3.5, unknown"}
+
+
 def test_a_sweep_that_is_not_there_is_named(tmp_path):
     assert refusal(read_sweep, tmp_path / "nowhere").startswith(f"sweep={tmp_path / 'nowhere'}: no such folder")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -94,6 +95,62 @@ def test_tabs_separate_the_columns_of_a_tsv(written):
     assert sweep.trials[SEEDS].values.tolist() == [[1, 2, 3], [1, 2, 4]]
 
 
+def test_a_single_seed_is_both_so_that_trials_are_pairs(written):
+    sweep = read(written("seed,score\n7,0.5\n3,0.75\n"))
+    assert sweep.trials[SEEDS].values.tolist() == [[3, 3, 0], [7, 7, 0]]
+    assert sweep.seeded and not finished_trials(sweep).crossed
+    steps = read(written(" Seed , STEP,dropout, score\n7,10,1,0.5\n7,20,1,0.75\n"))
+    assert steps.trials[[*SEEDS, "steps"]].values.tolist() == [[7, 7, 1, 20]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("init;order;step;epoch;score\n0;0;9;1,5;0,81\n0;1;9;1,5;0,8\n", "its scores are taken so: 0,81 is 0.81"),
+        ('\ufeffinit,order,score\n0,0,"0,81"\n0,1,"0,8"\n', "its scores are taken so: 0,81 is 0.81"),
+        ("init\torder\tscore\n0\t0\t81%\n0\t1\t80 %\n", "its scores are taken so: 81% is 0.81"),
+        ("init;order;score\n0;0;81,0 %\n0;1;80,0 %\n", "its scores are taken so: 81,0 % is 0.81"),
+        ("score\n0,81\n0,8\n", "its scores are taken so: 0,81 is 0.81"),
+        ("init;order;score\n0;0;0.81\n0;1;.8\n", ""),
+    ],
+)
+def test_a_spreadsheets_ways_of_writing_are_read_and_said(written, text, said):
+    sweep = read(written(text))
+    assert sweep.trials["best_found"].tolist() == [0.81, 0.8]
+    assert sweep.read_as == said
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zip"])
+def test_a_compressed_table_is_read(tmp_path, ending):
+    path = tmp_path / f"trials.csv{ending}"
+    pd.read_csv(io.StringIO(TABLE)).to_csv(path, index=False)
+    sweep = read(path)
+    assert (sweep.name, len(sweep.trials)) == ("trials", 2)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(InputError, match=r"trials.csv.\w+: cannot be decompressed \(.*\); fetch it again"):
+        read(path)
+
+
+LOSSES = "loss eval_loss val/loss valLoss MSELoss logloss perplexity test-ppl RMSE val.mae WER error_rate Brier Error"
+
+
+@pytest.mark.parametrize("metric", [*LOSSES.split(), "cross entropy"])
+def test_a_loss_is_refused_wherever_it_is_named(written, metric):
+    with pytest.raises(
+        InputError, match=rf"^metric={re.escape(metric)}: .*the lower is better.*its negative .* 1 - err"
+    ):
+        read(written("0.5\n0.6\n"), metric)
+    with pytest.raises(InputError, match=r"trials.csv, column '.*': of a loss or an error the lower is better"):
+        read(written(f"init,order,{metric}\n0,0,0.5\n"))
+
+
+@pytest.mark.parametrize(
+    "metric", ["negative_loss", "neg_log_loss", "-loss", "1 - error", "bleu", "terminal", "glossary f1"]
+)
+def test_a_score_that_sounds_like_a_loss_is_none(written, metric):
+    assert read(written("-0.5\n-0.6\n"), metric).metric == metric
+
+
 def test_scores_of_a_metric_of_ones_own_may_be_any_number(written):
     assert read(written("-3.5\n28.4\n"), "bleu").trials["best_found"].tolist() == [-3.5, 28.4]
     assert read(written("-1\n0.25\n"), "mcc").trials["best_found"].tolist() == [-1, 0.25]
@@ -132,7 +189,11 @@ GOOD = "0,0,10,1,0.5\n"
             ": unknown column 'scores'; rename or remove it: columns are init, order, drop",
         ),
         (",init,order,score\n0,0,0,0.5\n", ": unknown column ''"),
-        ("init;order;score\n0;0;0.5\n", ": unknown column 'init;order;score'; rename or remove it: columns are init,"),
+        ("init|order|score\n0|0|0.5\n", ": unknown column 'init|order|score'; rename or remove it: columns are init,"),
+        ("0,81\n0,82\n", ": has no header; begin the file with a line that names its columns (init, order, dropout,"),
+        ("seed,init,order,score\n0,0,0,0.5\n", ": column seed is init and order seed in one; remove it, or columns"),
+        ("seed,score\nx,0.5\n", ", line 2: seed is 'x'; it is no finite number"),
+        ("seed,score\n3,0.5\n3,0.6\n", ", line 3: seed=3 is on line 2 already; remove one"),
         ("accuracy\n0.5\n", ": unknown column 'accuracy'"),
         ("0,0,0.5\n0,1,0.5\n", ": has no header"),
         ("init,order,score,score\n0,0,0.5,0.5\n", ": column score occurs twice"),
@@ -144,11 +205,19 @@ GOOD = "0,0,10,1,0.5\n"
         ("init,order,epoch,score\n0,0,1,0.5\n", ": column epoch needs column step"),
         (HEADER + GOOD + "0,1,10,1\n", ", line 3: 4 columns instead of 5"),
         (HEADER + GOOD + "\n\n0,1,10,1,0,914\n", ", line 5: 6 columns instead of 5"),
-        ("0.5\n0,914\n", ", line 2: 2 columns instead of 1"),
-        (HEADER + GOOD + "\n0,1,10,1,\n", ", line 4: score is ''; it is no finite number"),
+        ("0.5\n0,914\n", ", line 2: score is '0,914'; it is no finite number; write one, and the whole column in one"),
+        ("score\n81%\n0.82\n", ", line 2: score is '81%'; it is no finite number; write one, and the whole column"),
+        ('init,order,step,score\n0,0,"1,000",0.5\n', ", line 2: step is '1,000'; it is no finite number"),
+        ("init,order,score\n0,0,0.5\nMean,,0.5\n", ", line 3: init is 'Mean'; a line that sums up the others is no t"),
+        ("init,order,score\n0,0,0.5\nstd,,nan\n", ", line 3: score is 'nan'; a line that sums up the others is no t"),
+        ("score\n0.5\nmean: 0.5\n", ", line 3: score is 'mean: 0.5'; a line that sums up the others is no trial; rem"),
+        (HEADER + GOOD + "\n0,1,10,1,\n", ", line 4: score is ''; a run without a score: remove its line (all that"),
         (HEADER + GOOD + "0,1,10,1,high\n0,2,10,1,low\n", ", line 3: score is 'high'; it is no finite number"),
-        (HEADER + GOOD + "0,1,10,1,nan\n", ", line 3: score is 'nan'; it is no finite number"),
-        (HEADER + "0,1,10,1,-inf\n", ", line 2: score is '-inf'; it is no finite number"),
+        (
+            HEADER + GOOD + "0,1,10,1,nan\n",
+            ", line 3: score is 'nan'; a run without a score: remove its line (all that",
+        ),
+        (HEADER + "0,1,10,1,-inf\n", ", line 2: score is '-inf'; a run without a score: remove its line (all that"),
         ("0.5\n0.5\n1_0\n0.5\n", ", line 3: score is '1_0'; it is no finite number"),
         ("nan\n0.5\n", ", line 1: score is 'nan'"),
         (HEADER + GOOD + "0,1,10,1,91.4\n", ", line 3: score is '91.4'; accuracy lies from 0 to 1 (0.914, not 91.4)"),

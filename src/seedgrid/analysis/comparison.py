@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -206,6 +206,7 @@ def compare(
     level: float = 0.95,
     draws: int = 2000,
     seed: int = 0,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Comparison:
     """Compare two methods from the scores of their trials, some of which share seeds.
 
@@ -259,6 +260,7 @@ def compare(
         max_budget: largest budget of the expected best; 0 leaves this part out, which takes most of the time.
         level: of all intervals.
         draws, seed: of the redrawn seeds.
+        bounds: lowest and highest value that a score can have; limits of differences are cut to what is possible.
 
     Returns:
         Comparison. Where scores (paired: differences) do not vary at all there is no error to go by: limits are NaN,
@@ -290,6 +292,14 @@ def compare(
 
     difference, variances = _difference(of_a, of_b, paired, level)
     mean_a, mean_b = grid_mean(of_a), grid_mean(of_b)
+    expected = _expected_best(of_a, of_b, paired, max_budget, level, draws, seed) if max_budget else None
+    farthest = bounds[1] - bounds[0]
+    difference, expected = (
+        None
+        if each is None
+        else replace(each, lower=np.maximum(each.lower, -farthest), upper=np.minimum(each.upper, farthest))
+        for each in (difference, expected)
+    )
     return Comparison(
         paired=paired,
         shared=shared,
@@ -301,7 +311,7 @@ def compare(
         hedges_g=_hedges_g(difference.value, mean_a, mean_b),
         variances=variances,
         chance=_chance(of_a, of_b, paired, level),
-        expected_best=_expected_best(of_a, of_b, paired, max_budget, level, draws, seed) if max_budget else None,
+        expected_best=expected,
         diverged=None if diverged_at is None else _diverged(of_a, of_b, paired, diverged_at, level),
         level=level,
     )

@@ -112,7 +112,11 @@ class ExpectedMaxInterval:
 
 
 def expected_max_interval(
-    scores: np.ndarray, level: float = 0.95, draws: int = 2000, seed: int = 0
+    scores: np.ndarray,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> ExpectedMaxInterval:
     """Interval for the expected best of n trials, for trials to come from the same population.
 
@@ -149,6 +153,7 @@ def expected_max_interval(
         level: nominal coverage, between 0 and 1.
         draws: redrawn weights; the limits' own noise falls with its square root.
         seed: of the redrawing: same scores, same limits.
+        bounds: lowest and highest value that a score can have, to which limits are cut.
 
     Returns:
         Limits of length N, the number of trials present.
@@ -178,7 +183,7 @@ def expected_max_interval(
         every = np.arange(1, trusted + 1)
         lower[:trusted] = np.interp(np.log(every), np.log(sizes), low)
         upper[:trusted] = np.interp(np.log(every), np.log(sizes), high)
-    return ExpectedMaxInterval(lower, upper, trusted, level)
+    return ExpectedMaxInterval(*np.clip((lower, upper), *bounds), trusted, level)
 
 
 def _trusted_sizes(ranked: np.ndarray, seeds: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

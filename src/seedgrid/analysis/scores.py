@@ -90,6 +90,13 @@ def score(predictions: np.ndarray, labels: np.ndarray, metric: str) -> np.ndarra
     return score_of_counts(count_classes(predictions, labels, classes), metric)
 
 
+def metric_range(metric: str) -> tuple[float, float]:
+    """Lowest and highest value that a score can have; of a metric that ``score`` does not know, no limits."""
+    if metric not in _METRICS:
+        return -np.inf, np.inf
+    return (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0)
+
+
 def score_of_counts(counts: ClassCounts, metric: str) -> np.ndarray:
     """The score that belongs to counts by class; see ``score``."""
     if metric not in _METRICS:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from seedgrid.analysis.expected import expected_max, expected_of_best_ranked
-from seedgrid.analysis.scores import MISSING, ClassCounts, predicted_classes, score, score_of_counts
+from seedgrid.analysis.scores import MISSING, ClassCounts, metric_range, predicted_classes, score, score_of_counts
 
 _ROWS = 4096  # sets of predictions counted at a time
 
@@ -63,7 +63,7 @@ def honest_best(
     and the variance of their mean is taken as (1/J + 1) times the variance over the J readings, which is the sampling
     variance of a fixed trial's score. In 200 simulations each of 2 to 100 trials that share the difficulty of 300 or
     1,000 examples, nominal 95 % intervals held the true score, and the true gain, of the trials chosen on halves 95 to
-    100 % of the time.
+    100 % of the time. Limits are cut to what a named metric can be.
 
     Args:
         outputs: float logits, trials x evaluations x examples x classes, or integer predictions, trials x evaluations x
@@ -125,12 +125,13 @@ def honest_best(
     by_rank = _read_by_rank(chosen_on, read_on)
     honest = expected_of_best_ranked(by_rank.mean(axis=1))
     gains = by_rank[0] - read_on.mean(axis=0)
+    low, high = metric_range(metric) if isinstance(metric, str) else (-np.inf, np.inf)
     return HonestBest(
         naive=naive,
         honest=honest,
-        honest_interval=_corrected_interval(by_rank[0], level),
+        honest_interval=_corrected_interval(by_rank[0], level, (low, high)),
         gain=float(honest[-1] - honest[0]),
-        gain_interval=_corrected_interval(gains, level),
+        gain_interval=_corrected_interval(gains, level, (low - high, high - low)),
         naive_gain=float(naive[-1] - naive[0]),
     )
 
@@ -174,8 +175,9 @@ def _read_by_rank(chosen_on: np.ndarray, read_on: np.ndarray) -> np.ndarray:
     return by_rank
 
 
-def _corrected_interval(readings: np.ndarray, level: float) -> tuple[float, float]:
+def _corrected_interval(readings: np.ndarray, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
     half_width = stats.t.ppf((1 + level) / 2, len(readings) - 1) * np.sqrt(
         (1 / len(readings) + 1) * readings.var(ddof=1)
     )
-    return float(readings.mean() - half_width), float(readings.mean() + half_width)
+    lower, upper = np.clip((readings.mean() - half_width, readings.mean() + half_width), *bounds)
+    return float(lower), float(upper)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import json
-import lzma
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,12 +17,11 @@ import pyarrow.parquet as pq
 from seedgrid.data.delimited import read_rows
 from seedgrid.data.examples import Examples
 from seedgrid.errors import InputError
-from seedgrid.files import decode
+from seedgrid.files import DECOMPRESS, decode, decompressed
 from seedgrid.tasks import FileSource
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ENDINGS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
-DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 # Labels that a message lists, or columns, and letters of each.
 MOST_LISTED = 10
 MOST_LETTERS = 40
@@ -139,7 +133,7 @@ def _columns(path: str, source: FileSource, key: str) -> dict[str, list]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"{key}={path}: no such file")
-    content, ending = _decompressed(path, file)
+    content, ending = decompressed(path, file)
     roles = {role: name for role in ("text", "text_pair", "label") if (name := getattr(source, role)) is not None}
     if ending in SEPARATORS:
         header, rows = read_rows(path, decode(content, path), SEPARATORS[ending], list(roles.values()))
@@ -167,23 +161,6 @@ def _columns(path: str, source: FileSource, key: str) -> dict[str, list]:
                 f"task.source.{role}={name}: {path} has {header.count(name)} columns of that name; rename all but one"
             )
     return {name: list(columns[header.index(name)]) for name in roles.values()}
-
-
-def _decompressed(path: str, file: Path) -> tuple[bytes, str]:
-    """The content of a file, and the ending that says what it is."""
-    content, ending = file.read_bytes(), file.suffix.lower()
-    try:
-        if ending in DECOMPRESS:
-            return DECOMPRESS[ending](content), file.with_suffix("").suffix.lower()
-        if ending == ".zip":
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
-                if len(members) != 1:
-                    raise InputError(f"{path}: holds {len(members)} files, {listed(members)}; unpack it and name one")
-                return archive.read(members[0]), Path(members[0]).suffix.lower()
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be decompressed ({error}); fetch it again, or unpack it") from None
-    return content, ending
 
 
 def _read_json(path: str, text: str, used: set[str]) -> tuple[list[str], list[dict]]:

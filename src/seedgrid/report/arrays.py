@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from seedgrid.analysis.comparison import LabelledGrid
+from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
+from seedgrid.report.wording import listed
 from seedgrid.trials.store import FINISHED, Sweep
 
 SEEDS = ["init", "order", "dropout"]
@@ -44,6 +46,11 @@ class FinishedTrials:
         return self.trials["score"].to_numpy(float)
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value that a score can have; infinite for a metric that is not known."""
+        return metric_range(self.sweep.metric)
+
+    @property
     def unfinished(self) -> int:
         """Trials that are recorded and not finished."""
         return len(self.sweep.trials) - len(self.trials)
@@ -52,6 +59,17 @@ class FinishedTrials:
     def selected(self) -> bool:
         """Whether some trials were stopped for their scores, so that the finished ones are no random sample."""
         return bool((self.sweep.trials["status"] == "stopped").any())
+
+    @property
+    def versions_warning(self) -> str:
+        """A sentence where trials ran with different versions of a package; else empty."""
+        mixed = [f"{name} ({versions})" for name, versions in self.sweep.mixed_versions.items()]
+        if not mixed:
+            return ""
+        return (
+            f"The trials of {self.name} ran with different versions of {listed(mixed)}; numbers may differ for that"
+            " reason alone."
+        )
 
     @property
     def crossed(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
@@ -105,9 +104,8 @@ def sweep_report(
     advance: Callable[[str, int], object], folder: Path, output: Path, level: float, splits: int, random_seed: int
 ) -> None:
     """A sweep's report, as ``report.py`` makes it."""
-    read_at = time.time()
     options = {"level": level, "splits": splits, "random_seed": random_seed}
-    make_report([read_sweep(folder)], output, read_at=read_at, advance=advance, **options)
+    make_report([read_sweep(folder)], output, advance=advance, **options)
 
 
 def comparison(
@@ -122,6 +120,5 @@ def comparison(
     random_seed: int,
 ) -> None:
     """A comparison of two sweeps, as ``compare.py`` makes it."""
-    read_at = time.time()
     options = {"level": level, "power": power, "max_budget": max_budget, "draws": draws, "random_seed": random_seed}
-    make_comparison(*read_pair(a, b), output, read_at=read_at, paired=None, **options)
+    make_comparison(*read_pair(a, b), output, paired=None, **options)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,8 @@ class CompareSettings(SettingsGroup):
     """``compare.yaml``.
 
     Attributes:
-        a, b: two sweeps of one task, each a folder or an exported Parquet file.
+        a, b: two sweeps of one task, each a folder, an exported Parquet file or a CSV file.
+        metric: of CSV files, the name of the score.
         paired: True: by seed pair; False: all trials; None: where at least half of the smaller sweep's
             trials allow it.
         level: of all intervals.
@@ -43,6 +44,7 @@ class CompareSettings(SettingsGroup):
 
     a: Annotated[str, Field(min_length=1)]
     b: Annotated[str, Field(min_length=1)]
+    metric: Annotated[str, Field(min_length=1)]
     paired: bool | None
     level: Annotated[float, Field(gt=0, lt=1)]
     power: Annotated[float, Field(gt=0, lt=1)]
@@ -57,14 +59,12 @@ def compare(config: DictConfig) -> None:
     """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
     settings = read_config(config, CompareSettings)
     check_power(settings.power, settings.level)
-    read_at = time.time()
-    a, b = read_pair(Path(settings.a), Path(settings.b))
+    a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric)
     with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
         page, sections, notes = make_comparison(
             a,
             b,
             Path(settings.output or _beside(a.sweep, b.sweep)),
-            read_at=read_at,
             paired=settings.paired,
             level=settings.level,
             power=settings.power,
@@ -88,7 +88,6 @@ def make_comparison(
     b: FinishedTrials,
     output: Path,
     *,
-    read_at: float,
     paired: bool | None,
     level: float,
     power: float,
@@ -101,7 +100,6 @@ def make_comparison(
     Args:
         a, b: their finished trials.
         output: folder of the page.
-        read_at: when their reading began, in seconds of :func:`time.time`.
         paired, level, power, max_budget, draws, random_seed: as in ``compare.yaml``.
 
     Returns:
@@ -115,7 +113,8 @@ def make_comparison(
     sections = build_sections(compared, power)
     notes = [_describe(a), _describe(b), *cautions(compared)]
     title = f"{_TITLE} {a.name} against {b.name}"
-    page = write_report(sections, output, title=title, notes=notes, read_at=read_at)
+    made_of = f"{a.sweep.digest} {b.sweep.digest}"
+    page = write_report(sections, output, title=title, notes=notes, made_of=made_of)
     return page, sections, notes
 
 
@@ -148,19 +147,23 @@ def _aligned(table: pd.DataFrame) -> str:
 
 def _beside(a: Sweep, b: Sweep) -> Path:
     """Folder of the page of a and b."""
-    of_a, of_b = (sweep.folder.resolve().name.removesuffix(".parquet") for sweep in (a, b))
+    of_a, of_b = (re.sub(r"\.(parquet|csv|tsv)(\.\w+)?$", "", sweep.folder.resolve().name) for sweep in (a, b))
     return a.folder / f"compare-{of_b}" if a.folder.is_dir() else Path(f"compare-{of_a}-{of_b}")
 
 
-def read_pair(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedTrials]:
+def read_pair(folder_a: Path, folder_b: Path, metric: str = "score") -> tuple[FinishedTrials, FinishedTrials]:
     """Both sweeps' finished trials.
+
+    Args:
+        folder_a, folder_b: where they lie, or files of trials.
+        metric: of CSV files, the name of the score.
 
     Raises:
         InputError: a sweep cannot be read, or the two cannot be compared.
     """
     if folder_a.resolve() == folder_b.resolve():
         raise InputError(f"a={folder_a}, b={folder_b}: the same sweep; name two")
-    a, b = (finished_trials(_sweep(key, folder)) for key, folder in (("a", folder_a), ("b", folder_b)))
+    a, b = (finished_trials(_sweep(key, folder, metric)) for key, folder in (("a", folder_a), ("b", folder_b)))
     check_comparable(a.sweep, b.sweep)
     if a.name == b.name:
         a, b = (replace(each, sweep=replace(each.sweep, name=str(each.sweep.folder))) for each in (a, b))
@@ -168,31 +171,34 @@ def read_pair(folder_a: Path, folder_b: Path) -> tuple[FinishedTrials, FinishedT
 
 
 def check_comparable(a: Sweep, b: Sweep) -> None:
-    """Raise InputError unless the scores of two sweeps are of one task, on the same examples."""
+    """Raise InputError if the scores of two sweeps are known to be of different tasks, or on different examples."""
     for what, of_a, of_b in (
         ("task", a.task, b.task),
         ("metric", a.metric, b.metric),
         ("validation examples", validation_examples(a), validation_examples(b)),
     ):
-        if of_a != of_b:
-            raise InputError(
-                f"a={a.folder}, b={b.folder}: different {what}, {of_a} and {of_b}; compare sweeps of one task on the"
-                " same validation examples"
-            )
+        if of_a and of_b and of_a != of_b:
+            remedy = "compare sweeps of one task on the same validation examples"
+            if what == "metric" and "score" in (of_a, of_b):
+                remedy = "say with metric= what the score of a CSV file is"
+            raise InputError(f"a={a.folder}, b={b.folder}: different {what}, {of_a} and {of_b}; {remedy}")
 
 
-def _sweep(key: str, folder: Path) -> Sweep:
+def _sweep(key: str, folder: Path, metric: str) -> Sweep:
     if not folder.exists():
         raise InputError(f"{key}={folder}: no such folder or file; run a sweep first, or name another one")
-    return read_trials(folder)
+    return read_trials(folder, metric)
 
 
 def validation_examples(sweep: Sweep) -> str:
-    """The number of a sweep's validation examples, and what tells them from others."""
-    return f"{sweep.validation_examples} ({sweep.validation_digest})"
+    """The number of a sweep's validation examples, and what tells them from others; empty: not known."""
+    return "" if sweep.validation_digest is None else f"{sweep.validation_examples} ({sweep.validation_digest})"
 
 
 def _describe(study: FinishedTrials) -> str:
     sweep = study.sweep
-    text = f"{study.name}: {count(len(study.trials), 'finished trial')} on {sweep.task} ({sweep.metric})"
-    return f"{text}; {study.unfinished} more are not finished and do not count" if study.unfinished else text
+    on = f" on {sweep.task}" if sweep.task else ""
+    parts = [f"{study.name}: {count(len(study.trials), 'finished trial')}{on} ({sweep.metric})"]
+    if study.unfinished:
+        parts.append(f"{study.unfinished} more are not finished and do not count")
+    return "; ".join(filter(None, [*parts, sweep.read_as]))

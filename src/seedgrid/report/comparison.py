@@ -17,7 +17,7 @@ from scipy import stats
 from seedgrid.analysis.comparison import Comparison, Diverged, ExpectedBest, compare, trials_needed
 from seedgrid.errors import InputError
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import REFERENCE, panels, set_title, shared_legend
+from seedgrid.report.figures import REFERENCE, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count, listed, p_value, percent
 
@@ -57,6 +57,14 @@ class Compared:
         first, second = self.a.sweep.identity, self.b.sweep.identity
         return _differing(first, second) if first and second else None
 
+    @property
+    def differing_versions(self) -> list[str]:
+        """Packages that the sweeps ran with different versions of, with these, where both are known."""
+        first, second = self.a.sweep.versions, self.b.sweep.versions
+        if not first or not second:
+            return []
+        return [f"{name} ({first.get(name)} and {second.get(name)})" for name in _differing(first, second)]
+
 
 def compare_trials(
     a: FinishedTrials, b: FinishedTrials, *, paired: bool | None, max_budget: int, level: float, draws: int, seed: int
@@ -85,8 +93,9 @@ def compare_trials(
     # By the records, not by the score alone: a trial whose loss was no number diverged whatever it scored before.
     flags = [replace(each, trials=each.trials.assign(score=1.0 - each.trials["diverged"])).grid for each in (a, b)]
     grids = a.grid, b.grid
+    options = {"level": level, "draws": draws, "seed": seed, "bounds": a.bounds}
     try:
-        result = compare(*grids, paired=paired, max_budget=max_budget, level=level, draws=draws, seed=seed)
+        result = compare(*grids, paired=paired, max_budget=max_budget, **options)
         diverged = compare(*flags, paired=result.paired, max_budget=0, level=level, diverged_at=0.5).diverged
     except ValueError as error:
         raise InputError(f"a={a.sweep.folder}, b={b.sweep.folder}: {error}") from None
@@ -269,7 +278,9 @@ def _scores_figure(compared: Compared) -> Figure:
         places = height + generator.uniform(-0.25, 0.25, len(values))
         _dots(axes, values, places, colour)
         half = float(stats.t.ppf((1 + result.level) / 2, mean.degrees)) * mean.standard_error
-        axes.errorbar(mean.value, height, xerr=half, fmt="D", color="black", markersize=5, capsize=4, zorder=3)
+        low, high = np.clip((mean.value - half, mean.value + half), *compared.a.bounds)
+        bar = np.maximum([[mean.value - low], [high - mean.value]], 0)  # a mean of ones may be more by a rounding
+        axes.errorbar(mean.value, height, xerr=bar, fmt="D", color="black", markersize=5, capsize=4, zorder=3)
     threshold = compared.a.sweep.diverged_at
     if threshold is not None and threshold == compared.b.sweep.diverged_at:
         axes.axvline(threshold, color=REFERENCE, linestyle="--", linewidth=1, zorder=0)
@@ -278,7 +289,7 @@ def _scores_figure(compared: Compared) -> Figure:
     labels = ["\n".join((*textwrap.wrap(name, 20), count(n))) for name, n in zip(names, trials, strict=True)]
     axes.set_yticks((1, 0), labels)
     axes.set_ylim(-0.5, 1.5)
-    axes.set_xlabel(f"best found {metric}")
+    score_axis(axes, "x", f"best found {metric}", compared.a.bounds)
     set_title(axes, "all trials compared", more=f"mean with {percent(result.level)} interval")
     for pairs in others:
         _dots(pairs, compared.scores_b, compared.scores_a, REFERENCE)
@@ -286,8 +297,8 @@ def _scores_figure(compared: Compared) -> Figure:
         pairs.axline((low, low), slope=1, color=REFERENCE, linestyle="--", linewidth=1, zorder=0)
         margin = 0.05 * (high - low) or 0.01
         pairs.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
-        pairs.set_xlabel(textwrap.fill(f"best found of {names[1]}", 40))
-        pairs.set_ylabel(textwrap.fill(f"best found of {names[0]}", 40))
+        for which, name in zip("yx", names, strict=True):
+            score_axis(pairs, which, textwrap.fill(f"best found of {name}", 40), compared.a.bounds)
         set_title(pairs, "trials with the same seeds", more=count(result.shared, "pair"))
     return figure
 
@@ -354,7 +365,8 @@ def _expected_best_figure(best: ExpectedBest, compared: Compared) -> Figure:
     figure, (curves, gap) = panels(2, 5.5, 3.8)
     for name, values, colour in ((a, best.a, METHOD_A), (b, best.b, METHOD_B)):
         curves.plot(best.budgets, values, color=colour, marker=".", markersize=4, label=name)
-    curves.set_ylabel(f"expected best {compared.a.sweep.metric}")
+    low, high = compared.a.bounds
+    score_axis(curves, "y", f"expected best {compared.a.sweep.metric}", (low, high))
     set_title(curves, "expected best of n trials", more=f"{result.trials_a:,} and {result.trials_b:,} trials")
     gap.axhline(0, color=REFERENCE, linestyle="--", linewidth=1)
     gap.plot(best.budgets, best.difference, color="black", marker=".", markersize=4, label="difference")
@@ -368,7 +380,7 @@ def _expected_best_figure(best: ExpectedBest, compared: Compared) -> Figure:
         if budgets:
             led = np.array(budgets)
             gap.plot(led, best.difference[led - 1], "D", color=colour, markersize=5, label=f"{name} leads")
-    gap.set_ylabel("difference")
+    score_axis(gap, "y", "difference", (low - high, high - low))
     set_title(gap, f"{a} less {b}", more=f"{result.trials_a:,} and {result.trials_b:,} trials")
     for axes in (curves, gap):
         axes.set_xlabel("n, trials of each")
@@ -503,7 +515,12 @@ def configuration(compared: Compared) -> Section:
         if len(keys) > 1:
             reading += " A difference in scores cannot be laid to one of them."
     else:
-        reading = "No setting that can change a trial's numbers differs: these are two sweeps of one method."
+        reading = "No setting that can change a trial's numbers differs"
+        reading += (
+            f", but package versions do, which may change them too: {listed(compared.differing_versions)}."
+            if compared.differing_versions
+            else ": these are two sweeps of one method."
+        )
     table = pd.DataFrame(
         {
             "setting": differing,
@@ -518,8 +535,8 @@ def configuration(compared: Compared) -> Section:
         title="What differs between them",
         reading=reading,
         caption=(
-            "Of each sweep's first trial: settings, digests of its data and weights, package versions. Names and places"
-            " change no number; versions may."
+            "Of each sweep's first trial: settings, digests of its data and weights; of all trials: package versions."
+            " Names and places change no number; versions may."
         ),
         table=table if differing else None,
     )
@@ -528,10 +545,17 @@ def configuration(compared: Compared) -> Section:
 def cautions(compared: Compared) -> list[str]:
     """What a comparison of these two sweeps has to be read with."""
     said = []
+    unknown = [each.name for each in (compared.a, compared.b) if each.sweep.validation_digest is None]
+    if unknown:
+        said.append(
+            f"On which validation examples {listed(unknown)} scored is not known; they are taken for the same on both"
+            " sides."
+        )
     (a, b), (first, second) = compared.names, (each.curves.shape[1] for each in (compared.a, compared.b))
     if first != second:
         ends = (each.at_the_end.grid for each in (compared.a, compared.b))
-        result = compare(*ends, paired=compared.result.paired, max_budget=0, level=compared.result.level)
+        options = {"paired": compared.result.paired, "level": compared.result.level, "bounds": compared.a.bounds}
+        result = compare(*ends, max_budget=0, **options)
         last = result.difference
         limits = f"{percent(result.level)} interval {last.lower:+.4f} to {last.upper:+.4f}, "
         said.append(
@@ -539,7 +563,13 @@ def cautions(compared: Compared) -> list[str]:
             f" raise it. By the last evaluation {a} less {b} is {last.value:+.4f} on average"
             f" ({'' if np.isnan(last.lower) else limits}{p_value(last.p)})."
         )
-    if compared.differing == []:
+    said += filter(None, (compared.a.versions_warning, compared.b.versions_warning))
+    if compared.differing_versions:
+        said.append(
+            f"{a} and {b} ran with different versions of {listed(compared.differing_versions)}; numbers may differ for"
+            " that reason alone."
+        )
+    elif compared.differing == []:
         said.append(f"{a} and {b} are two sweeps of one method: no setting that can change a trial's numbers differs.")
     return said
 

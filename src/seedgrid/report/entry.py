@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,6 +24,8 @@ from seedgrid.trials.store import Sweep, find_sweeps, read_sweep
 from seedgrid.trials.tidy import check_export, export_parquet, read_csv_trials, read_exported
 
 _TITLE = "What the seeds did"
+# Of more sweeps, how long they take is said beforehand: a page of 150 took so many seconds and megabytes each.
+_MANY, _SECONDS, _MEGABYTES = 10, 2.6, 0.3
 
 
 class ReportSettings(SettingsGroup):
@@ -35,7 +36,8 @@ class ReportSettings(SettingsGroup):
         source: where trials come from: ``sweep``, or a file of one of the other kinds.
         path: that file.
         tasks: of the released trials, those to take; None: all.
-        metric, diverged_at: of a CSV file: name of its score; threshold of divergence or None.
+        metric, task_name, diverged_at: of a CSV file: name of its score, of which the higher is better; of its task, or
+            None; threshold of divergence, or None.
         output: folder of the report; None: ``report`` in the sweep, or here for several.
         export: Parquet file that gets all trials too, or None.
         level: of all intervals.
@@ -49,6 +51,7 @@ class ReportSettings(SettingsGroup):
     path: str | None
     tasks: list[str] | None
     metric: Annotated[str, Field(min_length=1)]
+    task_name: Annotated[str, Field(min_length=1)] | None
     diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None
     output: Annotated[str, Field(min_length=1)] | None
     export: Annotated[str, Field(min_length=1)] | None
@@ -62,19 +65,21 @@ class ReportSettings(SettingsGroup):
 def report(config: DictConfig) -> None:
     """Read the trials, compute every section, write the page; exits with code 1 where that is not possible."""
     settings = read_config(config, ReportSettings)
-    read_at = time.time()
-    sweeps = _read(settings)
-    output = _output(settings, sweeps)
-    if settings.export is not None:
-        check_export(sweeps, Path(settings.export))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=None)
+        bar = progress.add_task("reading", total=None)
+        sweeps = _read(settings)
+        output = _output(settings, sweeps)
+        if settings.export is not None:
+            check_export(sweeps, Path(settings.export))
+        if len(sweeps) > _MANY:
+            minutes, megabytes = round(len(sweeps) * _SECONDS / 60, 1), len(sweeps) * _MEGABYTES
+            said = f"{len(sweeps)} sweeps on one page: about {minutes:g} min and {megabytes:.0f} MB; fewer are quicker"
+            progress.console.print(said, highlight=False)
         page, sections, notes = make_report(
             sweeps,
             output,
-            read_at=read_at,
             level=settings.level,
             splits=settings.splits,
             random_seed=settings.random_seed,
@@ -99,7 +104,6 @@ def make_report(
     sweeps: Sequence[Sweep],
     output: Path,
     *,
-    read_at: float,
     level: float,
     splits: int,
     random_seed: int,
@@ -110,7 +114,6 @@ def make_report(
     Args:
         sweeps: what to report on.
         output: folder of the report.
-        read_at: when their reading began, in seconds of :func:`time.time`.
         level, splits, random_seed: as in ``report.yaml``.
         advance: called with the name of each part before it is made, and with the number of parts.
 
@@ -129,7 +132,8 @@ def make_report(
 
     sections = build_sections(studies, level, splits, random_seed, begin)
     title = f"{_TITLE}: {_title(studies)}"
-    page = write_report(sections, output, title=title, notes=notes, read_at=read_at, advance=begin)
+    made_of = " ".join(sweep.digest for sweep in sweeps)
+    page = write_report(sections, output, title=title, notes=notes, made_of=made_of, advance=begin)
     return page, sections, notes
 
 
@@ -137,7 +141,11 @@ def _read(settings: ReportSettings) -> list[Sweep]:
     if settings.source == "sweep":
         if settings.path is not None:
             raise InputError(f"path={settings.path}: source=sweep takes sweep=FOLDER; or name the file's source")
-        return _renamed([read_sweep(folder) for folder in find_sweeps(settings.sweep)])
+        folders = find_sweeps(settings.sweep)
+        for folder in folders:
+            if folder.is_file():
+                raise InputError(f"sweep={folder}: a file; give source=csv path={folder}, or source=parquet")
+        return _renamed([read_sweep(folder) for folder in folders])
     if settings.sweep is not None:
         raise InputError(f"sweep={settings.sweep}: source={settings.source} takes path=FILE; leave one of them out")
     if settings.path is None:
@@ -148,7 +156,7 @@ def _read(settings: ReportSettings) -> list[Sweep]:
     if settings.source == "dodge2020":
         return read_released(path, settings.tasks)
     if settings.source == "csv":
-        return [read_csv_trials(path, settings.metric, path.stem, settings.diverged_at)]
+        return [read_csv_trials(path, settings.metric, settings.task_name, settings.diverged_at)]
     return read_exported(path)
 
 
@@ -170,7 +178,7 @@ def _finished(sweeps: Sequence[Sweep]) -> tuple[list[FinishedTrials], list[str]]
             notes.append(str(error))
             continue
         studies.append(study)
-        notes.append(describe(study))
+        notes += filter(None, (describe(study), study.versions_warning))
     if not studies:
         raise InputError("; ".join(notes))
     return studies, notes
@@ -180,7 +188,7 @@ def describe(study: FinishedTrials) -> str:
     """One line: what a sweep is of, its seeds, how many of its trials count, and what became of the others."""
     sweep, trials = study.sweep, study.trials
     of = " of ".join(filter(None, (f"{len(trials)} finished trials", sweep.config.get("model", {}).get("name"))))
-    parts = [f"{study.name}: {of} on {sweep.task} ({sweep.metric})"]
+    parts = [f"{study.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric})"]
     if sweep.seeded:
         seeds = f"{trials['init'].nunique()} init and {trials['order'].nunique()} order seeds"
         if trials["dropout"].nunique() > 1:
@@ -191,6 +199,8 @@ def describe(study: FinishedTrials) -> str:
         if counts.get(status):
             said = "stopped early" if status == "stopped" else status
             parts.append(f"{counts[status]} more {said}, not counted")
+    if sweep.read_as:
+        parts.append(sweep.read_as)
     return "; ".join(parts)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from seedgrid.analysis.scores import metric_range
 from seedgrid.report.wording import count
 from seedgrid.trials.store import FINISHED
 
@@ -26,6 +27,7 @@ PAGE_WIDTH = 11.0
 _SEEDS = ["init", "order", "dropout"]
 # Trials that have no final score yet, as a tape recorder shows them.
 _UNFINISHED = {"stopped": "s", "running": ">", "interrupted": "$||$", "failed": "v"}
+_TOUCHES = 1e-9  # a tick on a limit, but for rounding
 # Beyond so many marks, an SVG gets a picture of them.
 _MOST_MARKS = 2_000
 
@@ -82,6 +84,34 @@ def count_axis(axes: Axes, which: Literal["x", "y"], most: int) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
+class _Within(MaxNLocator):
+    """Ticks as ever, but none beyond what a score can be."""
+
+    def __init__(self, bounds: tuple[float, float], most: int | Literal["auto"] = "auto") -> None:
+        super().__init__(nbins=most, steps=[1, 2, 2.5, 5, 10])
+        self._bounds = bounds
+
+    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+        ticks = super().tick_values(vmin, vmax)
+        low, high = self._bounds
+        return ticks[(ticks > low - _TOUCHES) & (ticks < high + _TOUCHES)]
+
+
+def score_axis(
+    axes: Axes,
+    which: Literal["x", "y"],
+    label: str,
+    bounds: tuple[float, float],
+    most_ticks: int | Literal["auto"] = "auto",
+) -> None:
+    """Label an axis of scores and end it, once all is drawn, where scores do: a little beyond, with no tick there."""
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    margin = 0.03 * (high - low)
+    ends = np.clip((low, high), bounds[0] - margin, bounds[1] + margin)
+    axes.set(**{f"{which}label": label, f"{which}lim": ends})
+    (axes.xaxis if which == "x" else axes.yaxis).set_major_locator(_Within(bounds, most_ticks))
+
+
 def is_grid(trials: pd.DataFrame) -> bool:
     """Whether some init seed and some order seed occur in several trials, so that rows and columns mean something."""
     return bool(trials["init"].duplicated().any() and trials["order"].duplicated().any())
@@ -123,8 +153,12 @@ def draw_heat_map(axes: Axes, trials: pd.DataFrame, metric: str, size: tuple[flo
 
     axes.set_facecolor(NOT_RUN)
     image = axes.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest")
+    bounds = metric_range(metric)
+    lowest, highest = image.get_clim()
+    if lowest == highest:  # all equal: colours a little around
+        image.set_clim(*np.clip((lowest - 0.05, highest + 0.05), *bounds))
     averaged = ",\nmean over dropout seeds" if len(trials) > cells.ngroups else ""
-    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {metric}{averaged}")
+    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {metric}{averaged}", ticks=_Within(bounds))
     bar.ax.tick_params(labelsize=8)
     bar.formatter.set_useOffset(False)
     numbered = width >= 0.36 and height >= 0.25
@@ -211,7 +245,8 @@ def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], metric: str, diverged_at
     axes.set_yticks(range(len(sweeps)), [textwrap.fill(name, 30) for name in sweeps])
     axes.set_ylim(len(sweeps) - 0.5, -0.5)
     axes.tick_params(labelsize=8)
-    axes.set_xlabel(f"best found {metric}", fontsize=9)
+    score_axis(axes, "x", f"best found {metric}", metric_range(metric))
+    axes.xaxis.label.set_size(9)
     shared_legend(figure, columns=5)
     return figure
 
@@ -233,7 +268,7 @@ def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
             axes.scatter(part.index + 1, part["best_found"], color=colour, label=label, s=size, rasterized=many)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("trial, sorted")
-    axes.set_ylabel(f"best found {metric}")
+    score_axis(axes, "y", f"best found {metric}", metric_range(metric))
 
 
 def validation_curves(
@@ -284,4 +319,4 @@ def draw_validation_curves(
     if diverged_at is not None:
         axes.axhline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")
     axes.set_xlabel("epoch" if by_epoch else "training step")
-    axes.set_ylabel(f"validation {metric}")
+    score_axis(axes, "y", f"validation {metric}", metric_range(metric))

@@ -21,7 +21,7 @@ from seedgrid.report.wording import hours
 from seedgrid.trials.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
 
 _COUNTED = (*FINISHED, "stopped", "failed", "running", "interrupted")
-Stamp = tuple[tuple[str, int], ...]
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,13 @@ class Seen:
     """A sweep as it was read.
 
     Attributes:
-        stamp: names and times of the files that were read; while they stay, so does all else.
-        changed: when the latest of the trials that do not run any more was written, in seconds of :func:`time.time`.
+        stamp: names, times and sizes of the files that were read; while they stay, so does all else.
         sweep: its records; None: they cannot be read.
         study: its finished trials; None: there are none.
         problem: why it cannot be read, in one line; empty where it can.
     """
 
     stamp: Stamp
-    changed: float
     sweep: Sweep | None = None
     study: FinishedTrials | None = None
     problem: str = ""
@@ -72,7 +70,7 @@ class SweepIndex:
             problem = str(error)
         except Exception as error:  # whatever is wrong with one sweep hides no other
             problem = f"{folder}: cannot be read ({type(error).__name__}: {error})"
-        return Seen((), 0.0, problem=problem)
+        return Seen((), problem=problem)
 
     def page(self) -> str:
         """The page's HTML."""
@@ -92,7 +90,8 @@ class SweepIndex:
 
 def _stamp(folder: Path) -> Stamp:
     files = [path / name for _, path in trial_folders(folder) for name in ("trial.json", "evaluations.parquet")]
-    return tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
+    found = ((str(file), file.stat()) for file in files if file.exists())
+    return tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in found)
 
 
 def _read(name: str, folder: Path, stamp: Stamp) -> Seen:
@@ -102,10 +101,7 @@ def _read(name: str, folder: Path, stamp: Stamp) -> Seen:
         study = finished_trials(sweep)
     except InputError:  # none has finished yet
         study = None
-    ended = sweep.trials.loc[~sweep.trials["status"].isin(("running", "interrupted")), "folder"]
-    times = dict(stamp)  # without what came after it was taken, which another look will see
-    changed = max((times.get(str(Path(each) / "trial.json"), 0) / 1e9 for each in ended), default=0.0)
-    return Seen(stamp, changed, sweep, study)
+    return Seen(stamp, sweep, study)
 
 
 def _group(sweeps: dict[str, Seen]) -> dict[str, object]:
@@ -156,7 +152,7 @@ def _row(name: str, seen: Seen, numbers: dict[str, object] | None) -> dict[str, 
         "counts": ", ".join(f"{counts[status]} {status}" for status in _COUNTED if counts[status]),
         "running": running > 0,
         "in_all": hours(trials["seconds"].sum()),
-        "changed": f"{datetime.fromtimestamp(max(time for _, time in seen.stamp) / 1e9):%Y-%m-%d %H:%M}",
+        "changed": f"{datetime.fromtimestamp(max(time for _, time, _ in seen.stamp) / 1e9):%Y-%m-%d %H:%M}",
     }
     if numbers is None:
         return row | dict.fromkeys(("best found", "seeds", "mean", "std", "diverged", "a_trial"), "-")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -23,6 +22,7 @@ from seedgrid.files import write_whole
 from seedgrid.report.section import Section
 
 _PIXELS_PER_INCH = 150
+_MADE_OF = re.compile(r'<meta name="made-of" content="([^"]*)">')
 _FILES = re.compile(r'href="((?:figures|tables)/[^"/]+)"')  # of an earlier page
 
 
@@ -45,13 +45,23 @@ def check_output(folder: Path, title: str) -> None:
         raise InputError(f"output={folder}: not empty, and without such a page; name another folder")
 
 
+def made_of(page: Path) -> str | None:
+    """Digest of the trials that a page was made of; None: there is no such page."""
+    try:
+        begin = page.read_text(encoding="utf-8", errors="replace")[:2000]
+    except OSError:
+        return None
+    found = _MADE_OF.search(begin)
+    return None if found is None else found[1]
+
+
 def write_report(
     sections: Sequence[Section],
     folder: Path,
     *,
     title: str,
     notes: Sequence[str],
-    read_at: float | None = None,
+    made_of: str = "",
     advance: Callable[[str], object] = lambda what: None,
 ) -> Path:
     """Write ``index.html``, which needs no other file, with ``figures/`` and ``tables/`` beside it.
@@ -63,8 +73,7 @@ def write_report(
         folder: made if need be.
         title: heading of the page.
         notes: sentences under it: what the report covers, and what it has to be read with.
-        read_at: when reading the records began, in seconds of :func:`time.time`. It becomes the page's file time, so
-            that a trial that ended while the page was made is seen to be newer. None: not known.
+        made_of: digest of the trials, by which :func:`made_of` tells whether the page still says what they do.
         advance: called with each section's title before its files are written.
 
     Returns:
@@ -87,7 +96,7 @@ def write_report(
             files[tables / f"{section.key}.tex"] = _latex(section).encode()
             view["table"] = _html_table(section.table)
         views.append(view)
-    page = render("report", title=title, notes=notes, views=views)
+    page = render("report", title=title, made_of=made_of, notes=notes, views=views)
     # The page first: by it a later run knows the folder for its own.
     path = folder / "index.html"
     files = {path: page.encode(), **files}
@@ -99,8 +108,6 @@ def write_report(
             write_whole(each, lambda file, content=content: file.write(content))
         for old in earlier - files.keys():
             old.unlink(missing_ok=True)
-        if read_at is not None:
-            os.utime(path, (read_at, read_at))
     except OSError as error:
         raise InputError(f"output={folder}: cannot be written ({error.strerror or error}); name another") from None
     return path

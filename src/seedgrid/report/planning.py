@@ -32,7 +32,8 @@ class PlanSettings(SettingsGroup):
     """``plan.yaml``.
 
     Attributes:
-        sweep: the sweep to plan from, a folder or an exported Parquet file; None: a rule of thumb.
+        sweep: the sweep to plan from, a folder, an exported Parquet file or a CSV file; None: a rule of thumb.
+        metric: of a CSV file, the name of the score.
         budget: in full trainings.
         max_start: most trials to start, with a sweep.
         splits: halvings of the sweep's trials for the honest value; 0 for none.
@@ -41,6 +42,7 @@ class PlanSettings(SettingsGroup):
     """
 
     sweep: Annotated[str, Field(min_length=1)] | None
+    metric: Annotated[str, Field(min_length=1)]
     budget: Annotated[float, Field(ge=1, allow_inf_nan=False)]
     max_start: Count
     splits: Annotated[int, Field(ge=0)]
@@ -57,7 +59,7 @@ def plan(config: DictConfig) -> None:
         plans = [rule_of_thumb(budget, settings.evaluations) for budget in budgets]
         print(describe_rule(plans[budgets.index(settings.budget)], plans))
         return
-    study = finished_trials(read_trials(settings.sweep))
+    study = finished_trials(read_trials(settings.sweep, settings.metric))
     budgets = budgets_around(settings.budget, _most(study, settings.budget, settings.max_start))
     with Console(stderr=True).status(f"valuing the plans of {len(budgets)} budgets on {len(study.scores)} trials"):
         plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
@@ -114,6 +116,8 @@ def describe_plan(best: Plan, plans: Sequence[Plan], study: FinishedTrials, max_
     )
     if study.unfinished:
         header += f"; {study.unfinished} more are not finished and do not count"
+    if study.sweep.read_as:
+        header += f"; {study.sweep.read_as}"
     budget = f"A budget of {_amount(best.budget)}"
     if seconds is not None:
         budget += f", {hours(best.budget * seconds)} one after the other ({hours(seconds)} each)"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from seedgrid.report.building import Build, Builder, comparison, sweep_report
 from seedgrid.report.index import SweepIndex
-from seedgrid.report.page import render
+from seedgrid.report.page import made_of, render
 
 ADDRESS = "127.0.0.1"
 # Any other name that leads here is somebody else's, whose page in the same browser wants to read along.
@@ -129,18 +129,20 @@ class _Handler(BaseHTTPRequestHandler):
         return self._made(f"comparison of {name} with {against}", output, both, make)
 
     def _made(self, what: str, output: Path, sweeps: dict[str, Path], make: partial) -> Answer:
-        """A page on these sweeps, which is made first if it is missing or trials have ended since."""
-        changed = 0.0
+        """A page on these sweeps, which is made first unless it is there and made of the trials that are."""
+        if output.is_symlink():  # to elsewhere, where nothing is written
+            return _missing()
+        wanted = []
         for name, folder in sweeps.items():
             seen = self.server.index.look(name, folder)
             if seen.problem:
                 return _say(404, f"No {what}", seen.problem)
-            changed = max(changed, seen.changed)
+            wanted.append(seen.sweep.digest)
         page, builds = output / "index.html", self.server.builds
         made = page.stat().st_mtime if page.is_file() else None
         build = builds.get(output)
         if build is None:
-            if made is not None and made >= changed:
+            if made_of(page) == " ".join(wanted):
                 return _file(output, page.name)
             build = builds[output] = self.server.builder.start(make)
         if not build.done:

@@ -54,11 +54,11 @@ def open_server(settings: ViewSettings) -> ViewServer:
     """The server, bound to its port.
 
     Raises:
-        InputError: a setting does not do, there is no such folder, or the port is not to be had.
+        InputError: a setting does not do, the folder is a file, or the port is not to be had.
     """
     check_power(settings.power, settings.level)
-    if not Path(settings.runs).is_dir():
-        raise InputError(f"runs={settings.runs}: no such folder; start a sweep (make sweep), or name another folder")
+    if Path(settings.runs).exists() and not Path(settings.runs).is_dir():
+        raise InputError(f"runs={settings.runs}: a file; name the folder that sweeps are in")
     both = {"level": settings.level, "random_seed": settings.random_seed}
     of_comparisons = {key: getattr(settings, key) for key in ("power", "max_budget", "draws")}
     try:

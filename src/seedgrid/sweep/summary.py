@@ -66,7 +66,10 @@ def summarize(
         _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)
     for note in (*notes, *prepared.remarks):
         print(f"  {note}")
-    _warn_of_versions(folder)
+    if sweep.mixed_versions:  # numbers may differ for that reason alone
+        print(
+            f"  warning: the trials ran with different versions of {', '.join(sweep.mixed_versions)}", file=sys.stderr
+        )
     hint = upload_hint(folder)
     if hint is not None and redraw:
         print(f"  {hint}")
@@ -169,14 +172,6 @@ def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, s
         for path, reason in sorted(own.items()):
             print(f"    {path.name}: {reason}", file=sys.stderr)
     return bool(own)
-
-
-def _warn_of_versions(folder: Path) -> None:
-    """Numbers of trials that ran with different package versions may differ for that reason alone."""
-    versions = {tuple(sorted(read_trial(path)["versions"].items())) for _, path in trial_folders(folder)}
-    if len(versions) > 1:
-        mixed = sorted({name for name, _ in set.union(*map(set, versions)) - set.intersection(*map(set, versions))})
-        print(f"  warning: the trials ran with different versions of {', '.join(mixed)}", file=sys.stderr)
 
 
 def compare_sweeps(folders: list[Path]) -> None:

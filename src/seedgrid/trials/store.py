@@ -6,6 +6,7 @@ Reading needs neither torch nor Hydra, and what lists the trials reads no loss f
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -115,7 +116,7 @@ def trial_folders(sweep: Path) -> Iterator[tuple[Seeds, Path]]:
 
 
 def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
-    """Folders of sweeps that names and patterns stand for, each once.
+    """Folders of sweeps that names and patterns stand for, each once; a pattern's by name, run-2 before run-10.
 
     Raises:
         InputError: none is named, or a name or pattern finds no sweep.
@@ -128,7 +129,7 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
     for name in [wanted] if isinstance(wanted, str) else wanted:
         folder = Path(name)
         if not folder.is_dir() and any(sign in name for sign in "*?["):
-            folders = [Path(match) for match in sorted(glob(name)) if any(trial_folders(Path(match)))]
+            folders = [Path(match) for match in sorted(glob(name), key=_by_number) if any(trial_folders(Path(match)))]
             if not folders:
                 raise InputError(f"sweep={name}: no sweep's folder is like that")
         else:
@@ -136,6 +137,11 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
         for folder in folders:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Orders names, and by size the numbers in them."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def sweeps_below(folder: Path, levels: int = 3) -> Iterator[Path]:
@@ -297,15 +303,16 @@ class Sweep:
             metric, ``score``, ``best_so_far`` (NaN before the first step), ``seconds``.
         config: the settings of the trials, seeds aside (of the first trial); empty without trials.
         name: short name for captions.
-        task, metric: names of the task and its score; empty without trials.
+        task, metric: names of the task and its score; empty without trials, the task also where it is not known.
         diverged_at: a trial whose best found is at or below it counts as diverged; None: not known.
         majority: score of always predicting the most frequent validation label; None: not known.
         train_examples, validation_examples: sizes; None: not known.
         validation_digest: of the validation examples' content; None: not known.
         identity: what the numbers of the trials depend on, seeds and versions aside; empty: not known.
-        versions: of the packages that the first trial ran with; empty: not known.
+        versions: of the packages that the trials ran with, several of one with commas between; empty: not known.
         seeded: whether ``init`` and ``order`` are seeds; if not, they only number the trials.
         has_predictions: whether trials have their predictions beside them.
+        read_as: how what is written was understood where it could be understood otherwise; empty: as it is written.
     """
 
     folder: Path
@@ -324,6 +331,27 @@ class Sweep:
     versions: dict[str, str] = field(default_factory=dict)
     seeded: bool = True
     has_predictions: bool = False
+    read_as: str = ""
+
+    @property
+    def mixed_versions(self) -> dict[str, str]:
+        """Of the packages of which trials ran with different versions, these versions."""
+        return {name: version for name, version in self.versions.items() if ", " in version}
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the folder's name and of what the trials that do not run any more recorded: as long as that stays, so does
+        all that is said of them.
+        """
+        seeds = ["init", "order", "dropout"]
+        going = self.trials["status"].isin(("running", "interrupted"))
+        ended = self.trials.loc[~going, [*seeds, "status", "steps", "seconds", "error"]]
+        # A column's type may follow from trials that still run.
+        scores = self.evaluations.reindex(columns=[*seeds, "step", "score"]).astype(float)
+        scores = scores.merge(ended[seeds].astype(float), on=seeds)
+        digest = hashlib.sha256(f"{self.folder.resolve().name}\n{ended.to_csv(index=False)}".encode())
+        digest.update(pd.util.hash_pandas_object(scores, index=False).to_numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def train_loss(self) -> pd.DataFrame:
@@ -352,13 +380,14 @@ def read_sweep(folder: Path | str) -> Sweep:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"sweep={folder}: no such folder; run a sweep first, or name another one")
-    rows, tables, first = [], [], None
+    rows, tables, versions, first = [], [], [], None
     for seeds, path in trial_folders(folder):
         trial = read_trial(path)
         first = first or trial
         changes = differences(first["identity"], trial["identity"])
         if changes:
             raise InputError(f"{path}: another configuration than the trials before it ({changes}); move it away")
+        versions.append(trial["versions"])
         table = _read_table(path, "evaluations.parquet", trial["status"])
         if table is not None:
             check_complete(path, trial, table["step"].to_pylist())
@@ -390,9 +419,15 @@ def read_sweep(folder: Path | str) -> Sweep:
         validation_examples=first["validation_examples"],
         validation_digest=first["identity"]["data.validation"],
         identity=first["identity"],
-        versions=first["versions"],
+        versions=_together(versions),
         has_predictions=True,
     )
+
+
+def _together(versions: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Versions by package, those of one package with commas between where trials differ."""
+    names = dict.fromkeys(name for each in versions for name in each)
+    return {name: ", ".join(sorted({each.get(name, "unknown") for each in versions})) for name in names}
 
 
 def _majority(trials: pd.DataFrame, metric: str) -> float | None:

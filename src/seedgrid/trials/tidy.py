@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,17 +16,29 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from seedgrid import __version__
+from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
-from seedgrid.files import read_text, write_whole
+from seedgrid.files import decode, decompressed, write_whole
 from seedgrid.seeds import Seeds
 from seedgrid.settings import steps_per_epoch
-from seedgrid.tasks import METRIC_COLUMNS
 from seedgrid.trials.store import FINISHED, Sweep, find_gap, planned_evaluations, read_sweep, trial_name, with_best
 
 SEEDS = ("init", "order", "dropout")
-KNOWN_COLUMNS = (*SEEDS, "step", "epoch", "score")
+KNOWN_COLUMNS = (*SEEDS, "seed", "step", "epoch", "score")
 # Half a seed pair names no trial, and without seeds nothing says which steps belong together.
 _NEEDS = {"init": "order", "order": "init", "dropout": "init", "step": "init", "epoch": "step"}
+# Words of a score's name by which the lower is better.
+_LOWER_IS_BETTER = {
+    *("loss", "losses", "logloss", "error", "errors", "err", "perplexity", "ppl", "entropy", "nll", "deviance"),
+    *("mse", "rmse", "msle", "rmsle", "mae", "mape", "smape", "mase", "wer", "cer", "ter", "der", "eer", "ece"),
+    *("brier", "fpr", "fnr", "fid", "kl", "bpb", "bpc", "bpd", "regret", "distance"),
+}
+# The first word of some cell in a line that sums up the others.
+_SUMMARIES = {
+    *("mean", "average", "avg", "median", "std", "stdev", "stddev", "sd", "sem", "se", "ci"),
+    *("min", "max", "sum", "total", "count"),
+}
+_NO_SCORE = ("", "-", "na", "n/a", "none", "null", "nan", "inf", "+inf", "-inf")
 
 
 def completed_trials(seeds: Mapping[str, np.ndarray], steps: np.ndarray, path: Path) -> pd.DataFrame:
@@ -53,42 +66,51 @@ def completed_trials(seeds: Mapping[str, np.ndarray], steps: np.ndarray, path: P
 # --------------------------------------------------------------------------------------------------------------- CSV
 
 
-def read_csv_trials(path: Path | str, metric: str, task: str, diverged_at: float | None) -> Sweep:
+def read_csv_trials(path: Path | str, metric: str, task: str | None, diverged_at: float | None) -> Sweep:
     """Other people's trials from a tidy file: a row per evaluation, columns in any order.
 
-    The columns are ``init``, ``order``, ``dropout``, ``step``, ``epoch`` and ``score``, separated by commas, or by tabs
-    if the file ends in ``.tsv``. Only ``score`` is needed: without seeds each line is a trial of its own, without steps
-    each trial has one evaluation, at step 1. A file of scores alone needs no header. Step 0 is the evaluation before
-    training, which counts for nothing.
+    The columns are ``init``, ``order``, ``dropout``, ``step``, ``epoch`` and ``score``, separated by commas, semicolons
+    or tabs; ``seed`` stands for an init and an order seed that are the same. Only ``score`` is needed: without seeds
+    each line is a trial of its own, without steps each trial has one evaluation, at step 1. A file of scores alone
+    needs no header. Step 0 is the evaluation before training, which counts for nothing. Scores may have decimal commas
+    or percent signs, if all of them do.
 
     Args:
-        path: the file, UTF-8.
-        metric: name of the score. The scores of seedgrid's own metrics must lie in their range.
-        task: name of the task.
+        path: the file, UTF-8; may be compressed (``.csv.gz``).
+        metric: name of the score, of which the higher is better. The scores of seedgrid's own metrics must lie in their
+            range.
+        task: name of the task; None: not known.
         diverged_at: a trial whose best found is at or below this counts as diverged; None: not known.
 
     Raises:
-        InputError: no such file, not such a table, or a value that cannot be; names the line.
+        InputError: no such file, not such a table, a value that cannot be (names the line), or a score of which the
+            lower is better.
     """
     path = Path(path)
+    check_higher_is_better(metric, f"metric={metric}")
     if not path.is_file():
         raise InputError(f"path={path}: no such file; name a CSV file with the columns {', '.join(KNOWN_COLUMNS)}")
     table = _Table(path)
     names = table.columns
     if "score" not in names:
         raise InputError(f"{path}: has no column score, only {', '.join(names)}; name the scores' column score")
+    if "seed" in names and ("init" in names or "order" in names):
+        raise InputError(f"{path}: column seed is init and order seed in one; remove it, or columns init and order")
+    column_of = {seed: seed for seed in SEEDS}
+    if "seed" in names:
+        column_of |= {"init": "seed", "order": "seed"}
     for name, needed in _NEEDS.items():
-        if name in names and needed not in names:
+        if name in names and column_of.get(needed, needed) not in names:
             raise InputError(
                 f"{path}: column {name} needs column {needed}; add it (one number everywhere if it never varied),"
                 f" or remove {name}"
             )
-    low, high = {"mcc": (-1, 1)}.get(metric, (0, 1)) if metric in METRIC_COLUMNS else (-np.inf, np.inf)
-    score = table.numbers("score")
-    table.check("score", (score >= low) & (score <= high), f"{metric} lies from {low} to {high} (0.914, not 91.4)")
-    seeded = "init" in names
+    low, high = metric_range(metric)
+    score = table.scores()
+    table.check("score", (score >= low) & (score <= high), f"{metric} lies from {low:g} to {high:g} (0.914, not 91.4)")
+    seeded = column_of["init"] in names
     if seeded:
-        seeds = {name: table.whole_numbers(name, 2**32) for name in SEEDS if name in names}
+        seeds = {seed: table.whole_numbers(name, 2**32) for seed, name in column_of.items() if name in names}
     else:
         seeds = {"init": np.arange(len(score)), "order": np.zeros(len(score), np.int64)}
     evaluations = pd.DataFrame(
@@ -110,7 +132,8 @@ def read_csv_trials(path: Path | str, metric: str, task: str, diverged_at: float
     if again.any():
         row = int(again.argmax())
         first = int((evaluations[place] == evaluations.loc[row, place]).all(axis=1).to_numpy().argmax())
-        where = ", ".join(f"{name}={evaluations.loc[row, name]}" for name in place if name in names)
+        named = {column_of.get(name, name): evaluations.loc[row, name] for name in place}
+        where = ", ".join(f"{name}={value}" for name, value in named.items() if name in names)
         raise InputError(f"{table.line(row)}: {where} is on line {table.line_number(first)} already; remove one")
     evaluations = evaluations.sort_values(place, ignore_index=True)
     last = evaluations.groupby(list(SEEDS), sort=True)["step"].max().reset_index()
@@ -126,35 +149,62 @@ def read_csv_trials(path: Path | str, metric: str, task: str, diverged_at: float
         path,
         *with_best(trials, evaluations, diverged_at),
         {"task": {"name": task, "metric": metric, "diverged_at": diverged_at}},
-        name=path.stem,
-        task=task,
+        name=re.sub(r"\.(csv|tsv)(\.\w+)?$", "", path.name, flags=re.IGNORECASE),
+        task=task or "",
         metric=metric,
         diverged_at=diverged_at,
         seeded=seeded,
+        read_as=table.read_as,
     )
 
 
+def check_higher_is_better(metric: str, where: str) -> None:
+    """Raise InputError if a score's name is that of a loss or an error: the highest would be taken for the best.
+
+    Args:
+        metric: the name.
+        where: what names it, for the message.
+    """
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", metric)]
+    turned = re.match(r"\s*(1\s*)?-", metric) or not {"neg", "negative", "minus"}.isdisjoint(words)
+    if not turned and any(word in _LOWER_IS_BETTER or word.endswith(("loss", "error")) for word in words):
+        raise InputError(
+            f"{where}: of a loss or an error the lower is better, and here the highest score counts as the best; give"
+            f" its negative (metric=negative_loss) or 1 - error (metric=accuracy) as column score"
+        )
+
+
 class _Table:
-    """A delimited file as columns of text, which are made numbers on request; knows on which line each row is."""
+    """A delimited file as columns of text, which are made numbers on request; knows on which line each row is.
+
+    Attributes:
+        columns: by name.
+        read_as: how scores were understood that could be understood otherwise.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        self.read_as = ""
+        self._text = decode(decompressed(path, path)[0], path).replace("\r\n", "\n").replace("\r", "\n")
         content = self._text.lstrip("\n")
         first_line = content.partition("\n")[0]
-        header = [name.strip().strip('"').lower() for name in first_line.split(separator)]
+        separator = max("\t;,", key=first_line.count)  # a column alone has none, and may have decimal commas
+        header = [name.strip().strip('"').strip().lower() for name in first_line.split(separator)]
         self._header_rows = 0 if len(header) == 1 and _is_number(header[0]) else 1
         names, known = header if self._header_rows else ["score"], ", ".join(KNOWN_COLUMNS)
         if not first_line:
             raise InputError(f"{path}: empty; it needs a line for each evaluation")
         if any(map(_is_number, names)):
-            raise InputError(f"{path}: has no header; begin the file with a line that names its columns ({known})")
+            raise InputError(
+                f"{path}: has no header; begin the file with a line that names its columns ({known}), or, if these are"
+                " scores with decimal commas, with the line score"
+            )
         for name in names:
             if name not in KNOWN_COLUMNS:
+                check_higher_is_better(name, f"{path}, column {name[:40]!r}")
                 raise InputError(
                     f"{path}: unknown column {name[:40]!r}; rename or remove it: columns are {known}, separated by"
-                    f" {'commas' if separator == ',' else 'tabs'}"
+                    " commas, semicolons or tabs"
                 )
             if names.count(name) > 1:
                 raise InputError(f"{path}: column {name} occurs twice; remove one of them")
@@ -184,20 +234,40 @@ class _Table:
         if not len(self.columns[names[0]]):
             raise InputError(f"{path}: has a header and no line below it; it needs one for each evaluation")
 
+    def scores(self) -> np.ndarray:
+        """The scores as finite float64, also where all of them are written with decimal commas or percent signs."""
+        written = pc.utf8_trim_whitespace(self.columns["score"])
+        there = ~np.isin(pc.utf8_lower(written).to_numpy(), _NO_SCORE)
+        self.check(
+            "score",
+            there,
+            "a run without a score: remove its line (all that is said is then about the runs that have one), or give"
+            " the last finite score that it had",
+        )
+        text = written
+        if pc.all(pc.ends_with(text, "%")).as_py():
+            text = pc.replace_substring_regex(text, r"\s*%$", "e-2")
+        values = self._cast("score", _with_points(text))
+        if not pc.all(pc.equal(_with_points(text), written)).as_py():
+            self.read_as = f"its scores are taken so: {written[0].as_py()} is {values[0]:g}"
+        return values
+
     def numbers(self, name: str) -> np.ndarray:
-        """A column as finite float64."""
-        text = pc.utf8_trim_whitespace(self.columns[name])
+        """A column as finite float64; all of it may have decimal commas."""
+        return self._cast(name, _with_points(pc.utf8_trim_whitespace(self.columns[name])))
+
+    def _cast(self, name: str, text: pa.ChunkedArray) -> np.ndarray:
         try:
             values = pc.cast(text, pa.float64()).to_numpy()
         except pa.ArrowInvalid:
             values = np.zeros(len(text))
             values[_first_without_number(text)] = np.nan
-        self.check(name, np.isfinite(values), "it is no finite number; write one")
+        self.check(name, np.isfinite(values), "it is no finite number; write one, and the whole column in one way")
         return values
 
     def whole_numbers(self, name: str, below: int) -> np.ndarray:
         """A column as int64 from 0; 3.0 is 3."""
-        values = self.numbers(name)
+        values = self._cast(name, pc.utf8_trim_whitespace(self.columns[name]))  # 1,000 may be a thousand
         allowed = (values >= 0) & (values < below) & (values == np.floor(values))
         self.check(name, allowed, f"it must be a whole number from 0 to {below - 1}")
         return values.astype(np.int64)
@@ -205,6 +275,9 @@ class _Table:
     def check(self, name: str, allowed: np.ndarray, rule: str) -> None:
         if not allowed.all():
             row = int(allowed.argmin())
+            cells = [re.match("[a-z]*", column[row].as_py().strip().lower())[0] for column in self.columns.values()]
+            if not _SUMMARIES.isdisjoint(cells):
+                rule = "a line that sums up the others is no trial; remove it"
             raise InputError(f"{self.line(row)}: {name} is {self.columns[name][row].as_py()[:40]!r}; {rule}")
 
     def line_number(self, row: int) -> int:
@@ -214,6 +287,13 @@ class _Table:
 
     def line(self, row: int) -> str:
         return f"{self.path}, line {self.line_number(row)}"
+
+
+def _with_points(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers with decimal points, where all were written with commas."""
+    if pc.any(pc.match_substring(text, ".")).as_py():
+        return text
+    return pc.replace_substring(text, ",", ".", max_replacements=1)
 
 
 def _first_without_number(text: pa.ChunkedArray) -> int:
@@ -338,6 +418,8 @@ def read_exported(path: Path | str) -> list[Sweep]:
             f"{path}: is no whole export of seedgrid with its metadata; export again, or write the trials as CSV and"
             " use source=csv"
         )
+    for facts in described:
+        check_higher_is_better(facts["metric"], f"{path}, metric {facts['metric']}")
     try:
         read = [_read_back(path, facts) for facts in described]
         if sum(rows for _, rows in read) != pq.read_metadata(path).num_rows:
@@ -348,14 +430,22 @@ def read_exported(path: Path | str) -> list[Sweep]:
     return [sweep for sweep, _ in read]
 
 
-def read_trials(place: Path | str) -> Sweep:
-    """The sweep that lies in a folder, or in a Parquet file that :func:`export_parquet` wrote.
+def read_trials(place: Path | str, metric: str = "score") -> Sweep:
+    """The sweep in a folder, in a Parquet file that :func:`export_parquet` wrote, or in a CSV file of scores.
+
+    Args:
+        place: the folder or file.
+        metric: of a CSV file, the name of its score.
 
     Raises:
-        InputError: neither is there, it is damaged, or the file holds several sweeps.
+        InputError: none is there, it is damaged, or the file holds several sweeps.
     """
-    if Path(place).suffix.lower() != ".parquet" or Path(place).is_dir():
+    place = Path(place)
+    suffixes = {suffix.lower() for suffix in place.suffixes[-2:]}
+    if place.is_dir() or not suffixes & {".parquet", ".csv", ".tsv"}:
         return read_sweep(place)
+    if ".parquet" not in suffixes:
+        return read_csv_trials(place, metric, None, None)
     sweeps = read_exported(place)
     if len(sweeps) > 1:
         names = ", ".join(sweep.name for sweep in sweeps)
@@ -418,7 +508,7 @@ def _tables(sweep: Sweep, schema: pa.Schema) -> Iterator[pa.Table]:
     config = sweep.config
     constant = {
         "sweep": sweep.name,
-        "task": sweep.task,
+        "task": sweep.task or None,
         "model": config.get("model", {}).get("name"),
         "recipe": config.get("recipe", {}).get("name"),
         "metric": sweep.metric,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from seedgrid.analysis.stopping import Plan
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import PLAN, REFERENCE, panels, set_title, shared_legend
+from seedgrid.report.figures import PLAN, REFERENCE, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count, hours, percent
 
@@ -211,7 +211,7 @@ def _draw(drawn: list[tuple[FinishedTrials, Sequence[Plan], Saving]]) -> Figure:
             )
         panel.set_xlabel("budget, full trainings")
         panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.set_ylabel(f"expected best {study.sweep.metric}")
+        score_axis(panel, "y", f"expected best {study.sweep.metric}", study.bounds)
         set_title(panel, study.name, len(study.trials))
         seconds = _seconds(study)[0]
         if seconds:

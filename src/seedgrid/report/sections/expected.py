@@ -19,6 +19,7 @@ from seedgrid.report.figures import (
     TRAINING_END,
     count_axis,
     panels,
+    score_axis,
     set_title,
     shared_legend,
 )
@@ -61,7 +62,7 @@ def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws:
             study,
             {name: expected_max(scores) for name, scores in schedules.items()},
             expected_max(study.scores, "plugin"),
-            expected_max_interval(_by_shared_seed(study), level, draws, seed),
+            expected_max_interval(_by_shared_seed(study), level, draws, seed, study.bounds),
         )
         if not result.interval.trusted_up_to:
             missing.append(
@@ -195,7 +196,7 @@ def _draw(axes: Axes, result: _Expected, level: float) -> None:
             axes.plot(points, values[points - 1], color=_COLOURS[name], linestyle=line, linewidth=1.5, label=name)
     count_axis(axes, "x", trials)
     axes.set_xlabel("n, trials")
-    axes.set_ylabel(f"expected best {result.study.sweep.metric}")
+    score_axis(axes, "y", f"expected best {result.study.sweep.metric}", result.study.bounds)
     set_title(axes, result.study.name, trials)
 
 

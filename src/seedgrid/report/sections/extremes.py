@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from seedgrid.analysis.variance import AXES, Axis, BestAgainstWorst, best_against_worst
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.figures import BEST, WORST, panels, set_title, shared_legend
+from seedgrid.report.figures import BEST, WORST, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.sections.available import grids
 from seedgrid.report.wording import p_value, percent
@@ -103,7 +102,7 @@ def best_and_worst_seeds(
         "Distribution of the best found scores of the trials of the best and of the worst seed, each picked by its "
         "mean (Dodge et al. 2020, Figure 3). Upright marks are single trials; curves are Gaussian kernel density "
         f"estimates (Scott's rule), drawn where there are at least {_LEAST_FOR_DENSITY} different scores. A curve is "
-        "smooth beyond the lowest and highest score, where no trial need lie.",
+        "smooth beyond the lowest and highest score, where no trial need lie, and ends where the metric does.",
         figure,
         missing=tuple(missing),
     )
@@ -183,7 +182,8 @@ def _draw(axes: Axes, result: _Extremes) -> None:
     densities = {}
     together = np.concatenate([scores for _, scores, _, _ in groups])
     margin = 0.25 * np.ptp(together) or 0.01
-    x = np.linspace(together.min() - margin, together.max() + margin, 300)
+    ends = np.clip((together.min() - margin, together.max() + margin), *result.study.bounds)
+    x = np.linspace(*ends, 300)
     for label, scores, _, _ in groups:
         if np.unique(scores).size >= _LEAST_FOR_DENSITY:
             densities[label] = stats.gaussian_kde(scores)(x)
@@ -196,13 +196,12 @@ def _draw(axes: Axes, result: _Extremes) -> None:
         axes.plot(
             scores, height, "|", color=colour, markersize=8, alpha=0.8, label=label, rasterized=scores.size > 2000
         )
-    axes.set_xlim(x[0], x[-1])
+    axes.set_xlim(x[0] - 0.05 * margin, x[-1] + 0.05 * margin)
     axes.set_ylim(*((-0.27 * top, 1.08 * top) if densities else (-1, 0)))
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
     ticks = [tick for tick in axes.get_yticks() if 0 <= tick <= top] if densities else []
     axes.set_yticks(ticks)
-    axes.set_xlabel(f"best found {result.study.sweep.metric}")
+    score_axis(axes, "x", f"best found {result.study.sweep.metric}", result.study.bounds, most_ticks=5)
     axes.set_ylabel("density" if densities else "")
     trials = f"{result.axis} seed {result.seed(tests.best)} ({groups[0][1].size} trials) against"
     set_title(axes, result.study.name, more=f"{trials} {result.seed(tests.worst)} ({groups[1][1].size})")

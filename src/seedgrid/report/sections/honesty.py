@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from seedgrid.analysis.selection import HonestBest, honest_best
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.figures import BEST, REFERENCE, count_axis, panels, set_title, shared_legend
+from seedgrid.report.figures import BEST, REFERENCE, count_axis, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.sections.available import random_samples
 from seedgrid.report.sections.predictions import read_classes, why_no_predictions
@@ -63,7 +63,7 @@ def honest_best_found(
                 "gain, honest": best.gain,
                 "gain, lower": best.gain_interval[0],
                 "gain, upper": best.gain_interval[1],
-                "real share of the gain": best.real_share,
+                "real share of the gain": np.clip(best.real_share, 0, 1),
             }
         )
         readings.append(_reading(study, best, level))
@@ -118,7 +118,7 @@ def _draw(found: list[tuple[FinishedTrials, HonestBest]]) -> Figure:
         panel.vlines(n[-1], *best.honest_interval, color=BEST, linewidth=2)
         count_axis(panel, "x", n[-1])
         panel.set_xlabel("n, trials to choose among")
-        panel.set_ylabel(f"expected best {study.sweep.metric}")
+        score_axis(panel, "y", f"expected best {study.sweep.metric}", study.bounds)
         set_title(panel, study.name, len(n))
     shared_legend(figure, columns=2)
     return figure

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from seedgrid.analysis.stopping import Plan, best_plans
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.figures import PLAN, REFERENCE, count_axis, panels, set_title, shared_legend
+from seedgrid.report.figures import PLAN, REFERENCE, count_axis, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.sections.available import random_samples
 from seedgrid.report.wording import count, listed, percent
@@ -197,7 +197,7 @@ def _draw_scores(axes: Axes, result: _Stopping) -> None:
         table["budget"], table["plan"], color=PLAN, linestyle=":", lw=1.2, label="plan, on the trials that chose it"
     )
     axes.plot(table["budget"], table["plan, honest"], color=PLAN, lw=1.5, marker=".", label="plan, honest")
-    axes.set_ylabel(f"expected best\n{result.study.sweep.metric}")
+    score_axis(axes, "y", f"expected best\n{result.study.sweep.metric}", result.study.bounds)
 
 
 def _draw_error(axes: Axes, result: _Stopping) -> None:
