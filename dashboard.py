@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from seedgrid.command_line import check_words
+from seedgrid.composition import run
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="dashboard")
@@ -14,5 +14,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    check_words()
-    main()
+    run(main)

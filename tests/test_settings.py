@@ -187,7 +187,19 @@ def test_what_is_no_text_comes_with_the_quotes_that_make_it_one(configs, value, 
 
 @pytest.mark.parametrize("key", ["foo", "recipe.foo", "task.source.foo", "seed.foo"])
 def test_an_unknown_key_is_named(configs, key):
-    assert complaint(changed(configs["grammar"], {key: 1})).startswith(f"{key} is no key of this project")
+    assert complaint(changed(configs["grammar"], {key: 1})).startswith(f"{key}: no such key; ")
+
+
+def test_a_group_that_is_given_a_value_is_answered_with_its_keys(configs):
+    line = complaint(changed(configs["grammar"], {"data": "mrpc"}))
+    assert line.startswith("data=mrpc: give one of its keys, data.root, data.train_size, ")
+    assert line.endswith("; a task is chosen with task=NAME")
+
+
+@pytest.mark.parametrize("several", ["0-4", "0..4", [0, 1, 2]])
+def test_several_seeds_that_are_written_as_one_are_answered_with_how_to_write_them(configs, several):
+    line = complaint(changed(configs["grammar"], {"seed.init": several}))
+    assert line.endswith("swept over with -m: seed.init=0,1,2 or 'seed.init=range(0,5)'")
 
 
 @pytest.mark.parametrize("task", ["grammar", "csv"])

@@ -12,19 +12,22 @@ from hydra.core.override_parser.types import Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
 
-def check_words() -> None:
-    """Exit with one line if Hydra's grammar refuses a word of this command, before Hydra does so in its own words.
+def check_words() -> list[str]:
+    """The overrides of this command; exits with one line if Hydra's grammar refuses a word of it, before Hydra does.
 
     A name with brackets, an equals sign, an umlaut or the like is no value of that grammar unless it is quoted.
     """
-    given, _ = get_args_parser().parse_known_args()
+    given, unknown = get_args_parser().parse_known_args()
     if given.shell_completion:
-        return
+        return []
+    if unknown:
+        sys.exit(f"error: {unknown[0]}: no option of this command; keys are written without dashes: key=value")
     swept = given.multirun or any(word.startswith("hydra.mode=") for word in given.overrides)
     for word in given.overrides:
         reason = refusal(word, swept)
         if reason is not None:
             sys.exit(f"error: {word}: {reason}")
+    return given.overrides
 
 
 def refusal(word: str, swept: bool) -> str | None:

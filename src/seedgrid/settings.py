@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seedgrid.errors import InputError
+from seedgrid.keys import instead
 from seedgrid.seeds import Seeds
 from seedgrid.tasks import Name, Task
 
@@ -248,7 +249,14 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         if first["type"] == "value_error":
             raise InputError(f"{key}: {message}" if key else message) from None
         if first["type"] == "extra_forbidden":
-            raise InputError(f"{key} is no key of this project; see --help for those that are") from None
+            for part in reversed(prefix):
+                values = {part: values}
+            raise InputError(f"{key}: no such key; {instead(key, values)}") from None
+        if first["type"] == "model_type" and len(first["loc"]) == 1:
+            names = kind.model_fields[first["loc"][0]].annotation.model_fields
+            task = "; a task is chosen with task=NAME" if key == "data" else ""
+            keys = ", ".join(f"{key}.{name}" for name in names)
+            raise InputError(f"{key}={first['input']}: give one of its keys, {keys}{task}") from None
         if first["type"] == "union_tag_invalid":
             allowed = first["ctx"]["expected_tags"]
             raise InputError(f"{key}.kind={first['ctx']['tag']}: input should be one of {allowed}") from None
@@ -262,6 +270,8 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
             remedy = "; a text that looks like something else is quoted"
             if not any(isinstance(part, int) for part in first["loc"]):
                 remedy += f": '{key}=\"{value}\"'"
+        if key.startswith("seed.") and first["type"].startswith("int_"):
+            remedy = f"; several are swept over with -m: {key}=0,1,2 or '{key}=range(0,5)'"
         raise InputError(f"{key}={value}: {message[0].lower()}{message[1:]}{remedy}") from None
 
 

@@ -99,7 +99,7 @@ def test_the_library_that_is_not_installed_is_named_with_the_command_that_instal
         (["logger=none"], "logger=none: a dashboard shows runs in W&B; leave logger=wandb"),
         (["logger.project=null"], "logger.project=null: input should be a valid string"),
         (["logger.project=''"], "logger.project=: string should have at least 1 character"),
-        (["+logger.team=x"], r"logger\.team is no key of this project"),
+        (["+logger.team=x"], r"logger\.team: no such key; logger has kind"),
     ],
 )
 def test_what_cannot_be_laid_out_is_one_line(entry, write_sweep, tmp_path, words, said):

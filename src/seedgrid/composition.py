@@ -1,0 +1,136 @@
+"""What Hydra cannot compose, in one line that names what there is instead."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from seedgrid.command_line import check_words
+from seedgrid.keys import instead
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_START_MANY = "hydra/sweeper=start_many"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's ``hydra.main``; what Hydra cannot read or compose ends it with one line and code 1."""
+    words, script = check_words(), Path(sys.argv[0]).resolve()
+    primary = script.parent / "conf" / f"{script.stem}.yaml"
+    asked = os.environ.get(_FULL_ERROR)
+    os.environ[_FULL_ERROR] = "1"  # or Hydra prints its errors itself, in many lines, and exits
+    try:
+        main()
+    except Exception as error:
+        if asked == "1" or not _is_hydras(error):
+            raise
+        sys.exit(f"error: {explain(error, words, primary)}")
+
+
+def _is_hydras(error: Exception) -> bool:
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals["__name__"].partition(".")[0] == "hydra"
+
+
+def explain(error: Exception, words: Sequence[str], primary: Path) -> str:
+    """What Hydra says of a command line, in one line that names what there is instead.
+
+    Args:
+        error: Hydra's.
+        words: the command line's overrides.
+        primary: the config that it begins with; beside it lies a folder for each group.
+    """
+    if isinstance(error, MissingConfigException) and error.options:
+        return _explain_option(error, words)
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
+        return _explain_key(cause, words, primary.parent)
+    for word in words if isinstance(error, ValueError | TypeError) else ():
+        if _gives_no_option(word, primary.parent):
+            return _explain_group(word, primary)
+    said = str(error).splitlines()
+    if cause is not None and cause is not error:
+        said += str(cause).splitlines()[:1]
+    return ": ".join(line.strip().rstrip(".:") for line in said if line.strip())
+
+
+def _gives_no_option(word: str, conf: Path) -> bool:
+    """Whether a word gives a group a number, a truth value or null."""
+    override = OverridesParser.create().parse_override(word)
+    if override.is_delete() or not (conf / _key(word)).is_dir():
+        return False
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else value if isinstance(value, list) else [value]
+    return isinstance(value, RangeSweep) or any(each is None or isinstance(each, int | float) for each in values)
+
+
+def _explain_group(word: str, primary: Path) -> str:
+    key, _, value = word.lstrip("+").partition("=")
+    own = OmegaConf.to_container(OmegaConf.load(primary), resolve=False)
+    if not any(key in each for each in own.pop("defaults") if isinstance(each, dict)):  # another command's group
+        return f"{word}: no such key; {instead(key, own)}"
+    if key != "seed" or value == "null":
+        options = sorted(path.stem for path in (primary.parent / key).glob("*.yaml"))
+        return f"{word}: {key} takes the name of one of its options: {', '.join(options)}"
+    several = value.startswith("[") or OverridesParser.create().parse_override(word).is_sweep_override()
+    init, order = (shlex.quote(f"seed.{name}={value.strip('[]')}") for name in ("init", "order"))
+    both, pairs = (f"-m {init} {order} for a grid", "-m seed=paired") if several else (f"{init} {order}", "seed=paired")
+    return f"{word}: the new layer and the order have a seed each; give {both}, or {pairs} {init}"
+
+
+def _explain_option(error: MissingConfigException, words: Sequence[str]) -> str:
+    there = f"there are {', '.join(error.options)}"
+    for word in words:
+        key, value = _key(word), word.partition("=")[2]
+        if f"{key}/{value}" != error.missing_cfg_file:
+            continue
+        if key == "model":
+            there += f"; one of the hub, or a folder: {shlex.quote(f'model.path={value}')}"
+        if key == "task":
+            there += "; your own files: task=csv task.source.train=FILE task.source.validation=FILE"
+        return f"{word}: no such option; {there}"
+    return f"{str(error).partition(':')[0]}: no {error.missing_cfg_file}; {there}"
+
+
+def _explain_key(cause: ConfigAttributeError | ConfigKeyError, words: Sequence[str], conf: Path) -> str:
+    key = cause.full_key
+    word = next((word for word in words if f"{_key(word)}.".startswith(f"{key}.")), key)
+    group, _, inside = key.partition(".")
+    if group == "hydra":
+        if key.startswith("hydra.sweeper.") and _START_MANY not in words:
+            return f"{word}: no key of the sweeper grid; to start many and stop early add {_START_MANY}"
+        there = ", ".join(str(name) for name in cause.parent_node if not str(name).startswith("_"))
+        return f"{word}: no such key; {key.rpartition('.')[0]} has {there}"
+    for path in sorted((conf / group).glob("*.yaml")) if inside else ():
+        option = OmegaConf.load(path)
+        if isinstance(option, DictConfig) and inside in _keys(option):
+            return f"{word}: no such key here; {group}={path.stem} has it"
+    tree = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
+    for name in ("hydra", "prepared", "rung"):  # Hydra's own, and the sweeper's
+        tree.pop(name, None)
+    return f"{word}: no such key; {instead(key, tree)}"
+
+
+def _key(word: str) -> str:
+    return OverridesParser.create().parse_override(word).get_key_element().lstrip("+")
+
+
+def _keys(config: DictConfig, prefix: str = "") -> set[str]:
+    keys = set()
+    for name in config:
+        keys.add(f"{prefix}{name}")
+        node = config._get_node(name)
+        if isinstance(node, DictConfig):
+            keys |= _keys(node, f"{prefix}{name}.")
+    return keys
