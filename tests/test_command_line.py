@@ -1,11 +1,12 @@
 """What Hydra's grammar splits: refused in one line that says what to type, which then is read to the letter."""
 
 import shlex
+import subprocess
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from seedgrid.command_line import quoted, refusal
+from seedgrid.command_line import command, quoted, refusal
 
 
 def read_back(word):
@@ -48,3 +49,17 @@ def test_other_words_that_cannot_be_meant_are_said_to_be_so(word, swept, answer)
 )
 def test_what_hydra_reads_is_left_to_it(word):
     assert refusal(word, swept=True) is None
+
+
+def test_a_printed_command_is_read_back_to_the_letter_from_a_shell():
+    folders = [*NAMES, "runs/a+recipe.learning_rate-0.0001", "runs/a,recipe.epochs=1", "2024", "null", "a b", "a\\b"]
+    shell = ["bash", "-c", f"python() {{ printf '%s\\n' \"$@\"; }}; {command('report', sweep=folders, a=folders[0])}"]
+    script, several, one = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert script == "report.py"
+    assert read_back(several) == folders
+    assert read_back(one) == folders[0]
+
+
+def test_the_folder_of_a_swept_value_is_printed_without_quotes():
+    folders = [f"runs/rate+recipe.learning_rate-{rate}" for rate in ("0.0001", "1e-05")]
+    assert command("compare", a=folders[0], b=folders[1]) == f"python compare.py a={folders[0]} b={folders[1]}"

@@ -1,10 +1,12 @@
-"""The words of a command line in Hydra's grammar: refused in one line that says how to quote, or quoted."""
+"""The words of a command line in Hydra's grammar: refused in one line that says how to quote, or quoted, or printed."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser  # Hydra's own: which words are overrides and which belong to flags
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -62,6 +64,29 @@ def refusal(word: str, swept: bool) -> str | None:
 def quoted(value: str) -> str:
     """A string as a value in Hydra's override grammar, whatever it contains."""
     return QuotedString(value, Quote.double).with_quotes()
+
+
+def command(script: str, **values: str | Sequence[str]) -> str:
+    """A command of this project, to be pasted into a shell where this one was typed.
+
+    Args:
+        script: its name, beside that of the one that runs.
+        values: of its keys; several are a list.
+    """
+    beside = Path(sys.argv[0]).with_name(f"{script}.py")
+    words = [str(beside) if beside.is_file() else beside.name]
+    for key, value in values.items():
+        texts = [_plain_or_quoted(text) for text in ([value] if isinstance(value, str) else value)]
+        words.append(f"{key}={texts[0]}" if isinstance(value, str) else f"{key}=[{','.join(texts)}]")
+    return f"python {shlex.join(words)}"
+
+
+def _plain_or_quoted(text: str) -> str:
+    try:
+        plain = OverridesParser.create().parse_override(f"key=[{text}]").value() == [text]
+    except HydraException:
+        plain = False
+    return text if plain else quoted(text)
 
 
 def _typed(key: str, value: str) -> str:

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from seedgrid.command_line import quoted
 from seedgrid.trials.store import read_sweep
 
 GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
@@ -108,18 +110,26 @@ def test_independent_pairs_run_along_the_diagonal(command, tiny, reference, numb
     assert (sweep / "trials.png").exists()
 
 
-def test_any_other_swept_key_makes_a_sweep_of_its_own_and_one_table_compares_them(command, tiny, tmp_path):
-    sweep = tmp_path / "sweep"
-    code, output, errors = command(
-        "-m", *tiny, "recipe.epochs=0.5,1", "seed.init=0,1", f"sweep={sweep}", "hydra.launcher.n_jobs=2"
-    )
+def test_any_other_swept_key_makes_a_sweep_of_its_own_and_the_commands_that_are_printed_can_be_pasted(
+    command, tiny, repository, tmp_path
+):
+    sweep, before = tmp_path / "it's (1), a=b", tmp_path / "it's (1), a=b,recipe.epochs=0.5"
+    before.mkdir()  # as releases before this one named it: what was begun there goes on there
+    words = (f"sweep={quoted(str(sweep))}", "hydra.launcher.n_jobs=2")
+    code, output, errors = command("-m", *tiny, "recipe.epochs=0.5,1", "seed.init=0,1", *words)
     assert code == 0, errors
-    folders = [tmp_path / f"sweep,recipe.epochs={epochs}" for epochs in ("0.5", "1")]
+    folders = [before, tmp_path / "it's (1), a=b+recipe.epochs-1"]
     for folder in folders:
         assert len(read_sweep(folder).trials) == 2
-    table = output.splitlines()[-3:]
-    assert "best found" in table[0]
-    assert all(str(folder) in line for folder, line in zip(folders, table[1:], strict=True))
+    *table, _, report, compare = output.splitlines()[-6:]
+    assert "best found" in table[-3]
+    assert all(str(folder) in line for folder, line in zip(folders, table[-2:], strict=True))
+    assert report.startswith("  report       python report.py 'sweep=[")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    pasted = f"{compare.removeprefix('  compare      ')} max_budget=0"
+    done = subprocess.run(["bash", "-c", pasted], cwd=repository, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (before / f"compare-{folders[1].name}" / "index.html").exists()
 
 
 def test_a_dry_run_lists_what_is_done_what_would_run_and_the_time(command, tiny, reference):

@@ -16,6 +16,7 @@ import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
+from seedgrid.command_line import command
 from seedgrid.errors import InputError
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.page import cell
@@ -311,7 +312,7 @@ def _link(study: FinishedTrials, place: Place, trial: pd.Series) -> wr.Link:
 
 def _report_command(study: FinishedTrials, place: Place) -> str:
     where = f"logger=wandb logger.entity={place.entity} logger.project={place.project}"
-    return f"python report.py sweep={study.sweep.folder} {where}"
+    return f"{command('report', sweep=str(study.sweep.folder))} {where}"
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +99,8 @@ def plan_sweeps(
     sweeps = []
     for (overrides, point, settings), combination in zip(composed, itertools.product(*swept), strict=True):
         if len(folders) < len(composed):
-            suffix = ",".join(choice.lstrip("+") for choice in combination).replace("/", "_")
-            settings = settings.model_copy(update={"sweep": f"{settings.sweep},{suffix}"})
+            folder = _folder(settings.sweep, [choice.lstrip("+") for choice in combination])
+            settings = settings.model_copy(update={"sweep": folder})
         sweeps.append(PlannedSweep(settings, overrides, _grid(point, seed_axes)))
     named = [Path(sweep.settings.sweep).resolve() for sweep in sweeps]
     twice = next((sweep for sweep, folder in zip(sweeps, named, strict=True) if named.count(folder) > 1), None)
@@ -116,6 +118,18 @@ def _refuse_own_sweep(config: DictConfig, point: DictConfig, combination: tuple[
                 f"{' '.join(combination)}: brings a hydra.{part} of its own, its seeds for instance, which would not"
                 " count among others; run one command for each"
             )
+
+
+def _folder(folder: str, choices: Sequence[str]) -> str:
+    """A sweep's folder with what is swept in its name, in characters that need quotes neither in a shell nor in Hydra.
+
+    A folder that has the name of an earlier release, with commas and equals signs, stays in use.
+    """
+    before = f"{folder},{','.join(choices).replace('/', '_')}"
+    if Path(before).is_dir():
+        return before
+    names = (re.sub(r"[^A-Za-z0-9_.+-]+", "_", choice.replace("=", "-", 1)) for choice in choices)
+    return "+".join((folder, *names))
 
 
 def _values(override: Override) -> list[str]:

@@ -13,7 +13,7 @@ from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, job_of, launch
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.status import write_grid
-from seedgrid.sweep.summary import compare_sweeps, seconds_a_trial, summarize
+from seedgrid.sweep.summary import compare_sweeps, print_commands, seconds_a_trial, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.devices import workers
 from seedgrid.trials.preparation import Prepared, prepare
@@ -61,11 +61,12 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     if jobs:
         with SweepProgress(goals):
             errors = launch(engine, jobs)
-    failed = False
+    failed, folders = False, [Path(sweep.settings.sweep) for sweep in sweeps]
     for sweep, ready in zip(sweeps, prepared, strict=True):
         failed = summarize(sweep.settings, sweep.seeds, ready, errors, redraw=bool(jobs)) or failed
     if len(sweeps) > 1:
-        compare_sweeps([Path(sweep.settings.sweep) for sweep in sweeps])
+        compare_sweeps(folders)
+    print_commands(folders, prepared)
     return failed
 
 

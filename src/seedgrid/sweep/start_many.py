@@ -19,7 +19,7 @@ from seedgrid.sweep.launch import RELAUNCHES, Engine, launch
 from seedgrid.sweep.plan import check_choices, make_plan, read_options
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.study import Study, seeds_of
-from seedgrid.sweep.summary import compare_sweeps, summarize
+from seedgrid.sweep.summary import compare_sweeps, print_commands, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.rungs import Expected
@@ -73,6 +73,7 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
         failed = _summarize(study, errors, redraw=ran) or failed
     if len(studies) > 1:
         compare_sweeps([study.folder for study in studies])
+    print_commands([study.folder for study in studies], prepared)
     return failed
 
 

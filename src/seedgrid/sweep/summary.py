@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seedgrid.command_line import command
 from seedgrid.errors import InputError, refusal
 from seedgrid.files import write_whole
 from seedgrid.report import figures
@@ -174,6 +175,21 @@ def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, s
     return bool(own)
 
 
+def print_commands(folders: Sequence[Path], prepared: Sequence[Prepared]) -> None:
+    """Say what to type for the report of a command's sweeps, and to compare two that can be."""
+    trials = (trial for folder in folders for _, trial in trial_folders(folder))
+    try:
+        if not any(read_trial(trial)["status"] in FINISHED for trial in trials):
+            return
+    except InputError:
+        return  # damaged: said in the summary, with the remedy
+    names = [str(folder) for folder in folders]
+    print(f"  report       {command('report', sweep=names if len(names) > 1 else names[0])}")
+    judged_by = {(each.identity["task.metric"], each.identity["data.validation"]) for each in prepared}
+    if len(names) == 2 and len(judged_by) == 1:
+        print(f"  compare      {command('compare', a=names[0], b=names[1])}")
+
+
 def compare_sweeps(folders: list[Path]) -> None:
     """One table of several sweeps of a command."""
     rows = {}
@@ -191,7 +207,7 @@ def compare_sweeps(folders: list[Path]) -> None:
             "diverged": int(finished["diverged"].sum()) if stopped.empty else np.nan,
             "s a trial": finished["seconds"].mean(),
         }
-    print("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f"))
+    print("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f") + "\n")
 
 
 def seconds_a_trial(folder: Path) -> float | None:
