@@ -1,6 +1,7 @@
-"""What Hydra loads of this project: the sweepers ``grid`` and ``start_many``, and what counts a machine's workers."""
+"""What Hydra loads of this project: its sweepers, its checks of Hydra's own keys, what counts a machine's workers."""
 
 # No postponed annotations: Hydra executes plugins before they are in sys.modules, where dataclasses would look them up.
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,29 @@ class LeanResults(Callback):
         job_return.cfg = job_return.hydra_cfg = job_return.overrides = None
 
 
+class OwnKeys(Callback):
+    """Refuses, before any work, what Hydra's own keys would have this project do otherwise than the user means."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._check(config)
+        if config.hydra.runtime.choices["hydra/sweeper"] == "start_many":
+            sys.exit("error: hydra/sweeper=start_many starts trials only with -m: python train.py -m ...")
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._check(config)
+        sweeper = config.hydra.runtime.choices["hydra/sweeper"]
+        if sweeper not in _SWEEPERS:
+            sys.exit(f"error: hydra/sweeper={sweeper}: a sweep is run by {' or '.join(_SWEEPERS)}; leave it out")
+
+    def _check(self, config: DictConfig) -> None:
+        if config.hydra.job.chdir:
+            sys.exit("error: hydra.job.chdir=true: trials lie in sweep=FOLDER, from wherever they run; leave it out")
+        for part in ("run", "sweep"):
+            for name, folder in OmegaConf.to_container(config.hydra[part], resolve=False).items():
+                if folder not in (".", None):
+                    sys.exit(f"error: hydra.{part}.{name}={folder}: trials lie in sweep=FOLDER; give that instead")
+
+
 @dataclass
 class GridSweeperConfig:
     """Config node of the sweeper ``grid``.
@@ -102,5 +126,6 @@ class StartManySweeperConfig(GridSweeperConfig):
     resume_by: Any = "checkpoint"
 
 
-for _name, _node in (("grid", GridSweeperConfig), ("start_many", StartManySweeperConfig)):
+_SWEEPERS = {"grid": GridSweeperConfig, "start_many": StartManySweeperConfig}
+for _name, _node in _SWEEPERS.items():
     ConfigStore.instance().store(group="hydra/sweeper", name=_name, node=_node, provider="seedgrid")

@@ -36,9 +36,8 @@ def test_a_folder_that_cannot_be_written_is_named(command, tiny, tmp_path, place
     assert errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["experiment=debug"], ["hydra/sweeper=start_many", "hydra.sweeper.budget=2"]])
-def test_one_trial_of_a_study_is_said_to_be_one(command, tmp_path, words):
-    code, output, errors = command(*words, "dry_run=true", "logger=none", f"sweep={tmp_path / 'sweep'}")
+def test_one_trial_of_a_study_is_said_to_be_one(command, tmp_path):
+    code, output, errors = command("experiment=debug", "dry_run=true", f"sweep={tmp_path / 'sweep'}")
     assert (code, errors) == (0, "one trial: without -m nothing is swept\n")
     assert "init=000,order=000: missing" in output
 
@@ -242,6 +241,8 @@ def test_two_commands_at_once_split_the_work(start, tiny, reference, numbers, tm
         (["data.train_size=3000"], "error: data.train_size=3000: the task has only"),
         (["-m", "seed.init=interval(0,1)"], "error: seed.init=interval(0,1): this sweeper knows"),
         (["-m", "seed.init=range(0,0)"], "error: seed.init=range(0,0): no value lies in it"),
+        (["hydra/sweeper=start_many"], "error: hydra/sweeper=start_many starts trials only with -m"),
+        (["-m", "hydra.sweep.subdir=${hydra.job.num}"], "error: hydra.sweep.subdir=${hydra.job.num}: trials lie in"),
         (["task.name="], "error: task.name=: string should have at least 1 character"),
         (["model.name=a/b"], "error: model.name=a/b: string should match"),
     ],

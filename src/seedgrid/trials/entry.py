@@ -46,8 +46,7 @@ def train(config: DictConfig) -> object:
         finally:
             if os.getppid() != parent and multiprocessing.current_process().name.startswith("LokyProcess"):
                 os._exit(1)  # the sweep was killed: nobody waits for an answer, and joblib's worker would wait for work
-    hydra = HydraConfig.get()
-    if hydra.sweeper.params or hydra.runtime.choices["hydra/sweeper"] == "start_many":
+    if HydraConfig.get().sweeper.params:
         print("one trial: without -m nothing is swept", file=sys.stderr)
     with plain_exit():
         _train_alone(read_settings(config))
