@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from seedgrid.errors import InputError
+from seedgrid.report.arrays import finished_trials
 
 GRID = list(product(range(2), range(2)))
 CURVES = np.array([[0.5, 0.7, 0.6], [0.5, 0.5, 0.5], [0.6, 0.8, 0.9], [0.4, 0.6, 0.7]])
@@ -105,3 +107,22 @@ def test_evaluations_at_the_usual_steps_stay_as_they_are(per_epoch, study_of):
     )
     np.testing.assert_array_equal(study.even_curves, curves)
     np.testing.assert_array_equal(study.even_epochs, study.epochs)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (
+            "nonfinite",
+            "the losses of all 4 were no numbers before a validation; lower recipe.learning_rate (it was 5), ",
+        ),
+        ("failed", "all 4 failed, the first with OutOfMemoryError: no more"),
+        ("running", "let the sweep run first"),
+    ],
+)
+def test_a_sweep_without_a_score_is_answered_with_why_it_has_none(status, expected, study_of):
+    sweep = study_of(CURVES, GRID).sweep
+    trials = sweep.trials.assign(status=status, best_found=np.nan, error="OutOfMemoryError: no more")
+    with pytest.raises(InputError) as refused:
+        finished_trials(replace(sweep, trials=trials, config={"recipe": {"learning_rate": 5.0}}))
+    assert f"no finished trial with a score; {expected}" in str(refused.value)

@@ -255,6 +255,31 @@ def test_what_does_not_fit_is_refused_in_one_line(planned, values, expected):
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_a_plan_stays_decided_however_the_earlier_sweep_is_named_and_wherever_it_was_moved(
+    tiny, settings_of, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = settings_of([*tiny, "sweep=sweep"])
+    prepared = prepare(settings)
+    ends = np.linspace(0.6, 0.9, 16)
+    for name in ("earlier", "other"):
+        earlier_sweep(tmp_path / name, np.where(np.arange(1, 10) >= 3, ends[:, None], 0.5))
+
+    def plan(plan_from):
+        options = read_options(NOTHING | {"budget": 4, "plan_from": plan_from})
+        return make_plan(options, PlannedSweep(settings, (), GRID), prepared)
+
+    decided = plan("earlier")
+    decided.write(tmp_path / "sweep")
+    for name in ("earlier/", "./earlier", str(tmp_path / "earlier")):
+        assert plan(name) == decided
+    for name in ("other", None):
+        with pytest.raises(InputError, match=f"plan_from={name}: sweep was begun with earlier; choose another"):
+            plan(name)
+    (tmp_path / "earlier").rename(tmp_path / "moved")
+    assert plan("moved") == decided == plan("earlier")
+
+
 def test_only_a_grid_can_be_extended(planned):
     pairs = tuple(Seeds(init=number, order=number) for number in range(6))
     assert len(planned(pairs, **PLAIN).trials) == 4

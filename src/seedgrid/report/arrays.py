@@ -140,6 +140,20 @@ class FinishedTrials:
         return LabelledGrid(scores, *(tuple(seeds.tolist()) for seeds, _ in places))
 
 
+def _why_none(sweep: Sweep) -> str:
+    """What became of a sweep's trials where none has a score, and what to do about it."""
+    counts = sweep.trials["status"].value_counts()
+    if len(sweep.trials) == counts.get("nonfinite", -1):
+        rate = sweep.config.get("recipe", {}).get("learning_rate")
+        lower = "lower recipe.learning_rate" + ("" if rate is None else f" (it was {rate:g})")
+        return (
+            f"the loss of all {len(sweep.trials)} was no number before a validation: {lower}, with another sweep=FOLDER"
+        )
+    if len(sweep.trials) == counts.get("failed", -1):
+        return f"all {len(sweep.trials)} failed, the first with {sweep.trials['error'].iloc[0]}"
+    return "let the sweep run first"
+
+
 def finished_trials(sweep: Sweep) -> FinishedTrials:
     """The finished trials of a sweep that may still run.
 
@@ -148,7 +162,7 @@ def finished_trials(sweep: Sweep) -> FinishedTrials:
     """
     trials = sweep.trials[sweep.trials["status"].isin(FINISHED)].sort_values(SEEDS, ignore_index=True)
     if not trials["best_found"].notna().any():
-        raise InputError(f"{sweep.folder}: no finished trial with a score; let the sweep run first")
+        raise InputError(f"{sweep.folder}: no finished trial with a score; {_why_none(sweep)}")
     lowest = trials["best_found"].min()
     worst = lowest if sweep.diverged_at is None else min(sweep.diverged_at, lowest)
     trials = trials.assign(score=trials["best_found"].fillna(worst))

@@ -24,7 +24,7 @@ from seedgrid.sweep.draws import draw_order
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import FILE, Expected, Rung, StartMany, read_start_many
-from seedgrid.trials.store import read_sweep, trial_name
+from seedgrid.trials.store import FINISHED, read_sweep, read_trial, trial_name
 
 KEY = "hydra.sweeper"
 MOST_STARTED = 200  # by the planner, as in the paper
@@ -198,7 +198,7 @@ def make_plan(options: Options, sweep: PlannedSweep, prepared: Prepared) -> Star
         resume_by=options.resume_by,
         rungs=tuple(rungs),
         trials=names,
-        found={name: taken for name in names if (taken := steps_taken(folder / name))},
+        **trained_before(folder, names),
         expected=expected,
     )
 
@@ -231,6 +231,24 @@ def steps_taken(trial: Path) -> int:
         return pq.read_metadata(trial / "train_loss.parquet").num_rows
     except (OSError, ValueError):  # pyarrow's error for a damaged file is one of these
         return 0
+
+
+def trained_before(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """``found`` and ``restarts`` of :class:`seedgrid.trials.rungs.StartMany`, for trials that are being planned."""
+    found, restarts = {}, []
+    for name in names:
+        trial = folder / name
+        taken = steps_taken(trial)
+        try:
+            status = read_trial(trial)["status"] if taken else None
+        except InputError:
+            continue  # damaged: it is done again, or refused
+        if status in FINISHED or (taken and (trial / "checkpoint").exists()):
+            found[name] = taken
+        elif status == "stopped":
+            found[name] = taken
+            restarts.append(name)
+    return {"found": found, "restarts": tuple(restarts)}
 
 
 def _draw(options: Options, choices: tuple[Seeds, ...], start: int) -> tuple[str, ...]:
@@ -319,8 +337,14 @@ def _refuse_other_plan(folder: Path, before: StartMany, asked: dict[str, Any], p
     if before.fingerprint != prepared.fingerprint:
         raise InputError(f"{folder / FILE} is the plan of another configuration; {remedy}")
     for name, value in asked.items():
-        if value != before.asked.get(name):
-            raise InputError(f"{KEY}.{name}={value}: {folder} was begun with {before.asked.get(name)}; {remedy}")
+        was = before.asked.get(name)
+        if value != was and not (name == "plan_from" and was and value and _is_the_same(was, value)):
+            raise InputError(f"{KEY}.{name}={value}: {folder} was begun with {was}; {remedy}")
+
+
+def _is_the_same(was: str, now: str) -> bool:
+    """Whether the earlier sweep is only named otherwise, or was moved: what was decided by it stays as it is."""
+    return Path(was).resolve() == Path(now).resolve() or (Path(now).is_dir() and not Path(was).exists())
 
 
 def _refuse_other_seeds(folder: Path, before: StartMany, options: Options, choices: tuple[Seeds, ...]) -> None:

@@ -22,7 +22,7 @@ from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.grid import statuses
 from seedgrid.sweep.launch import Job, job_of
-from seedgrid.sweep.plan import steps_taken
+from seedgrid.sweep.plan import steps_taken, trained_before
 from seedgrid.sweep.status import forget_grid
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import Decision, Outcome, StartMany, give_up_checkpoints, rank, read_start_many, score_at
@@ -100,8 +100,12 @@ class Study:
             if self._left(scores) or not known:
                 return
             names = self._promising(scores, known, wanted)
-            found = {name: taken for name in names if (taken := steps_taken(self.folder / name))}
-            self._write(extended=names, found=self.plan.found | found)
+            before = trained_before(self.folder, names)
+            self._write(
+                extended=names,
+                found=self.plan.found | before["found"],
+                restarts=(*self.plan.restarts, *before["restarts"]),
+            )
 
     def decide(self, stage: int) -> bool:
         """Once all entrants came to a stage's goal, write down what follows; returns whether the next can begin."""
@@ -211,9 +215,12 @@ class Study:
             reached = end if self.status(name) == "stopped" else min(end, taken)
             cost += max(0, reached - before)
             recorded = self.plan.found.get(name, 0)
-            # Trained again from the start, only what was there to this stage's end is saved.
-            if before or not stage or recorded >= reached:
-                found += max(0, min(recorded, reached) - before)
+            if recorded >= reached:
+                found += max(0, reached - before)
+            elif name in self.plan.restarts:
+                found -= before if recorded >= before else 0  # what was taken as found is trained again
+            elif before or not stage:  # a trial that goes on without checkpoints has nothing
+                found += max(0, recorded - before)
         return cost / self.plan.steps, found / self.plan.steps
 
     def _score(self, name: str, stage: int) -> float | None:

@@ -106,7 +106,8 @@ class StartMany(_Part):
         rungs: ascending.
         trials: names of those that are started, in the order in which they were drawn; equal scores go to the earlier.
         extended: names of those that the first rung's scores made promising, and that are started then.
-        found: steps that were recorded when a trial was planned, of those that had any.
+        found: steps that were recorded when a trial was planned, of those that had any of use.
+        restarts: of these, names of those without a checkpoint: beyond that step they are trained from the start.
         expected: None without an earlier sweep.
         decisions: one a rung, as far as they are made.
         outcome: None until all is done.
@@ -121,6 +122,7 @@ class StartMany(_Part):
     trials: tuple[str, ...]
     extended: tuple[str, ...] = ()
     found: dict[str, int]
+    restarts: tuple[str, ...] = ()
     expected: Expected | None = None
     decisions: tuple[Decision, ...] = ()
     outcome: Outcome | None = None
