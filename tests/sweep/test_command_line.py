@@ -13,18 +13,23 @@ from pathlib import Path
 import pytest
 
 from seedgrid.command_line import quoted
+from seedgrid.sweep.status import SweepWatch
+from seedgrid.trials.asked import write_grid
 from seedgrid.trials.store import read_sweep
 
 GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 
 
 def test_one_trial_says_what_it_reached_and_where_it_lies(command, tiny, tmp_path):
+    (tmp_path / "sweep" / ".cache").mkdir(parents=True)
+    write_grid(tmp_path / "sweep", 18, ["init=000,order=000", "init=000,order=001"])  # by a grid that was interrupted
     code, output, errors = command(*tiny, f"sweep={tmp_path / 'sweep'}")
     assert code == 0, errors
     assert "completed: best found accuracy" in output
     assert output.count("classes      train unacceptable: 45, acceptable: 45; ") == 1
     assert str(tmp_path / "sweep" / "init=000,order=000") in output
     assert errors == ""
+    assert SweepWatch(tmp_path / "sweep").look().counts == {"completed": 1}, "nobody asks for the rest of the grid"
 
 
 @pytest.mark.parametrize("place", ["file", "file/sweep", "/proc/sweep"])

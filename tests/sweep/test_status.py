@@ -16,8 +16,9 @@ import pytest
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
-from seedgrid.sweep.status import OF_LATE, SweepWatch, forget_grid, write_grid
+from seedgrid.sweep.status import OF_LATE, SweepWatch
 from seedgrid.sweep.watch import watch
+from seedgrid.trials.asked import forget_grid, write_grid
 from seedgrid.trials.rungs import FILE, Decision, Outcome, Rung, StartMany
 from seedgrid.trials.store import trial_lock
 

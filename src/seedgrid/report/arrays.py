@@ -145,9 +145,10 @@ def _why_none(sweep: Sweep) -> str:
     counts = sweep.trials["status"].value_counts()
     if len(sweep.trials) == counts.get("nonfinite", -1):
         rate = sweep.config.get("recipe", {}).get("learning_rate")
-        lower = "lower recipe.learning_rate" + ("" if rate is None else f" (it was {rate:g})")
+        was = "" if rate is None else f" (it was {rate:g})"
         return (
-            f"the loss of all {len(sweep.trials)} was no number before a validation: {lower}, with another sweep=FOLDER"
+            f"the losses of all {len(sweep.trials)} were no numbers before a validation; lower"
+            f" recipe.learning_rate{was}, in another sweep=FOLDER"
         )
     if len(sweep.trials) == counts.get("failed", -1):
         return f"all {len(sweep.trials)} failed, the first with {sweep.trials['error'].iloc[0]}"

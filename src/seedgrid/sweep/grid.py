@@ -12,9 +12,9 @@ from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, job_of, launch
 from seedgrid.sweep.progress import SweepProgress
-from seedgrid.sweep.status import write_grid
 from seedgrid.sweep.summary import compare_sweeps, print_commands, seconds_a_trial, summarize
 from seedgrid.trials import interrupt
+from seedgrid.trials.asked import write_grid
 from seedgrid.trials.devices import workers
 from seedgrid.trials.preparation import Prepared, prepare
 from seedgrid.trials.store import FINISHED, check_finished, read_trial, status_now, trial_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import Counter
@@ -15,12 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
-from seedgrid.files import write_json
 from seedgrid.seeds import Seeds
+from seedgrid.trials.asked import read_grid
 from seedgrid.trials.rungs import StartMany, read_start_many
 from seedgrid.trials.store import FINISHED, check_complete, is_running, locked_trials, read_trial, trial_folders
 
-_GRID = ".cache/grid.json"  # trials of the latest command that ran a grid
 OF_LATE = 10  # ended trials whose pace is taken for that of the next ones
 
 
@@ -75,36 +73,6 @@ class SweepStatus:
     damaged: tuple[str, ...]
 
 
-def write_grid(folder: Path, steps: int, trials: Sequence[str]) -> None:
-    """Leave in a sweep's folder what a command is about to run there, besides what another one runs there now.
-
-    Args:
-        folder: the sweep's, with its ``.cache``.
-        steps: of a trial.
-        trials: their names.
-    """
-    there = _read_grid(folder)
-    before = () if there is None else there[0].trials
-    if any(is_running(folder / name) for name in before):
-        trials = list(dict.fromkeys([*before, *trials]))
-    write_json(folder / _GRID, {"steps": steps, "trials": trials})
-
-
-def forget_grid(folder: Path) -> None:
-    """Of a folder in which a plan begins: take away what :func:`write_grid` left there."""
-    (folder / _GRID).unlink(missing_ok=True)
-
-
-def _read_grid(folder: Path) -> tuple[StartMany, float] | None:
-    """What :func:`write_grid` left, as a plan without rungs, and when; None where there is nothing of use."""
-    try:
-        asked_at = (folder / _GRID).stat().st_mtime
-        asked = json.loads((folder / _GRID).read_bytes())
-        return StartMany(fingerprint="", asked={}, resume_by="retrain", rungs=(), found={}, **asked), asked_at
-    except (OSError, ValueError, TypeError):  # it is there again with the next command
-        return None
-
-
 class SweepWatch:
     """Looks at a sweep again and again, and reads anew only what has changed."""
 
@@ -128,7 +96,7 @@ class SweepWatch:
         except InputError as error:
             plan = None
             damaged["plan"] = str(error)
-        grid = _read_grid(self.folder)
+        grid = read_grid(self.folder)
         if not (records or damaged or starting or grid or plan):
             raise InputError(f"sweep={self.folder}: no trial there yet; start a sweep, or name another folder")
         planned = records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import sys
@@ -15,6 +16,7 @@ from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials import interrupt
+from seedgrid.trials.asked import write_grid
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.store import FINISHED, check_finished, note_start, read_sweep, read_trial, status_now, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
@@ -88,6 +90,7 @@ def _train_alone(settings: Settings) -> None:
         say(f"{folder}: {prepared.steps} steps on {prepared.device}, {prepared.precision}")
         for remark in prepared.remarks:
             say(f"  {remark}")
+        write_grid(folder.parent, prepared.steps, [folder.name])
         outcome = run_trial(settings, prepared, narrate=True)
         if outcome.error is not None:
             sys.exit(f"error: the trial failed: {outcome.error}\ntraceback: {folder / 'traceback.txt'}")
@@ -107,6 +110,8 @@ def describe_trial(folder: Path, seeds: Seeds) -> str:
     name = trial_name(seeds)
     trial = sweep.trials[sweep.trials["folder"] == str(folder / name)].iloc[0]
     diverged = " (diverged)" if trial["diverged"] else ""
+    if math.isnan(trial["best_found"]):
+        return f"{trial['status']}: no score before its loss was no number\nrecord: {folder / name}"
     return (
         f"{trial['status']}: best found {sweep.config['task']['metric']} {trial['best_found']:.4f}{diverged} at epoch "
         f"{trial['best_epoch']:.2f}, {trial['seconds']:.0f} s\nrecord: {folder / name}"

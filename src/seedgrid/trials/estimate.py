@@ -11,6 +11,7 @@ import torch
 
 from seedgrid.data.datamodule import collate, collate_packed, training_batches, validation_batches
 from seedgrid.data.tokens import Tokens, read_tokens
+from seedgrid.errors import InputError, one_line
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.model.module import FineTuning
 from seedgrid.settings import Settings, steps_per_epoch
@@ -21,7 +22,18 @@ TIMED_STEPS = 3
 
 
 def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
-    """Seconds of one trial on this machine with nothing else running: training steps and validations, no start-up."""
+    """Seconds of one trial on this machine with nothing else running: training steps and validations, no start-up.
+
+    Raises:
+        InputError: a step fails, as those of a trial would.
+    """
+    try:
+        return _seconds(settings, prepared)
+    except Exception as error:  # each library has its own kinds
+        raise InputError(f"a trial would fail: {one_line(error)}") from None
+
+
+def _seconds(settings: Settings, prepared: Prepared) -> float:
     configure_process(settings.trainer.threads)
     train, validation = read_tokens(prepared.train), read_tokens(prepared.validation)
     device = torch.device("cuda" if prepared.device == "gpu" else "cpu")

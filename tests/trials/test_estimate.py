@@ -1,0 +1,18 @@
+"""How long a trial should take; and what is said where it would fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from seedgrid.errors import InputError
+from seedgrid.trials.estimate import estimate_seconds
+from seedgrid.trials.preparation import prepare
+
+
+def test_a_dry_run_of_a_trial_that_would_fail_says_so_in_one_line(tiny, settings_of, tmp_path):
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
+    prepared = prepare(settings)
+    assert estimate_seconds(settings, prepared) > 0
+    with pytest.raises(InputError, match=r"^a trial would fail: OSError: .*gone") as refused:
+        estimate_seconds(settings, replace(prepared, model_folder=tmp_path / "gone"))
+    assert "\n" not in str(refused.value)
