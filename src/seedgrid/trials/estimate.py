@@ -29,6 +29,8 @@ def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
     """
     try:
         return _seconds(settings, prepared)
+    except InputError:
+        raise
     except Exception as error:  # each library has its own kinds
         raise InputError(f"a trial would fail: {one_line(error)}") from None
 
