@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Task:
         interrupt.listen()
         returned = self.composed(*arguments)
         if (
-            interrupt.requested_by() == submitit.JobEnvironment._usr_sig()  # and not SIGTERM, of who cancelled it
+            interrupt.requested_by() in (signal.SIGUSR1, signal.SIGUSR2)  # SIGTERM: somebody cancelled it
             and returned.return_value.status == "interrupted"
             and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < self.requeues
         ):
@@ -135,7 +136,7 @@ def _wait_for(jobs: Sequence[submitit.Job[JobReturn]]) -> list[JobReturn]:
                 del ended[job.job_id]
             result = _result(job)
             # One that was interrupted may be on its way back into the queue.
-            final = result is not None and getattr(result.return_value, "status", None) != "interrupted"
+            final = result is not None and result.return_value.status != "interrupted"
             if final or (job.job_id in ended and (result or now - ended[job.job_id] > _PATIENCE or stopping)):
                 returned[job.job_id] = result or _lost(job, state)
                 if result is not None and not final and not stopping:
