@@ -44,7 +44,9 @@ def decompressed(path: Path | str, file: Path) -> tuple[bytes, str]:
                         f"{path}: holds {len(members)} files, {', '.join(some)}{more}; unpack it and name one"
                     )
                 return archive.read(members[0]), Path(members[0]).suffix.lower()
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
         raise InputError(f"{path}: cannot be decompressed ({error}); fetch it again, or unpack it") from None
     return content, ending
 
