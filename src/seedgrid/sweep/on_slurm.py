@@ -61,10 +61,10 @@ class Lost:
     """What comes back instead of an outcome from a job that left none.
 
     Attributes:
-        error: one line.
+        error: one line; None: it was this command that took it out of the queue.
     """
 
-    error: str
+    error: str | None
     status: str = "failed"
 
 
@@ -138,7 +138,7 @@ def _wait_for(jobs: Sequence[submitit.Job[JobReturn]]) -> list[JobReturn]:
             # One that was interrupted may be on its way back into the queue.
             final = result is not None and result.return_value.status != "interrupted"
             if final or (job.job_id in ended and (result or now - ended[job.job_id] > _PATIENCE or stopping)):
-                returned[job.job_id] = result or _lost(job, state)
+                returned[job.job_id] = result or (_instead(None) if stopping else _lost(job, state))
                 if result is not None and not final and not stopping:
                     how = "by its time limit, scancel or preemption"
                     returned[job.job_id] = _instead(f"its job {job.job_id} was asked to end before it was done ({how})")
@@ -176,5 +176,5 @@ def _lost(job: submitit.Job[JobReturn], state: str | None) -> JobReturn:
     return _instead(f"its job {job.job_id} {how} before it said how the trial went" + f"; log: {log}" * log.exists())
 
 
-def _instead(error: str) -> JobReturn:
+def _instead(error: str | None) -> JobReturn:
     return JobReturn(status=JobStatus.COMPLETED, _return_value=Lost(error))
