@@ -153,7 +153,7 @@ def test_a_full_disk_fails_the_trial_and_leaves_the_earlier_state_readable(tiny,
         outcome = run_trial(settings, prepared)
     assert outcome.status == "failed"
     assert "No space left on device" in outcome.error
-    assert read_sweep(tmp_path / "sweep").trials.loc[0, "status"] in ("running", "failed")
+    assert read_sweep(tmp_path / "sweep").trials.loc[0, "status"] in ("interrupted", "failed")
     assert run_trial(settings, prepared).status == "completed"
 
 
