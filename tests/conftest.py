@@ -5,6 +5,7 @@ And what the tests of several folders share: records as trials write them, the c
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import struct
@@ -26,6 +27,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -429,3 +431,27 @@ def run_script(repository):
         )
 
     return ran
+
+
+@pytest.fixture(scope="session")
+def wandb_stand_in():
+    """The module of the stand-in for W&B's server."""
+    spec = importlib.util.spec_from_file_location("wandb_server", Path(__file__).with_name("wandb_server.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look their types up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def wandb_server(wandb_stand_in, tmp_path_factory):
+    """A server, and this process logged in to it: with a home folder and an environment of its own."""
+    with wandb_stand_in.serve() as server, pytest.MonkeyPatch.context() as patch:
+        for name in [*(name for name in os.environ if name.startswith("WANDB_")), "NETRC"]:
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("WANDB_BASE_URL", server.address)
+        patch.setenv("WANDB_API_KEY", wandb_stand_in.KEY)
+        wandb.teardown()  # W&B's library reads its environment once
+        yield server
+        wandb.teardown()

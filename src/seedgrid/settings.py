@@ -159,12 +159,14 @@ class LoggerSettings(SettingsGroup):
         kind: ``wandb``, ``csv`` or ``none``.
         project, entity: of Weights & Biases; entity None: the user's default.
         tags: added to the tags that every run has.
+        offline: where runs go that W&B's servers do not get: ``records``, nowhere else; ``folders`` of W&B's own.
     """
 
     kind: Literal["wandb", "csv", "none"]
     project: Annotated[str, Field(min_length=1)] = "seedgrid"
     entity: str | None = None
     tags: list[str] = []
+    offline: Literal["records", "folders"] = "records"
 
 
 class CheckpointSettings(SettingsGroup):

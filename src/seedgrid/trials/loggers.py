@@ -1,101 +1,153 @@
 """A trial's curves in Weights & Biases or CSV, written beside the training: the trial waits for no server.
 
-A logger that fails is dropped with one line; the trial goes on.
+A logger that fails is dropped, which is said once a sweep; the trial goes on, and its record is whole without it.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from filelock import Timeout
+from pytorch_lightning.loggers import CSVLogger
 
-from seedgrid.settings import Settings
-from seedgrid.trials.store import trial_name
-from seedgrid.trials.wandb_mode import run_id
+from seedgrid.settings import LoggerSettings
+from seedgrid.trials.record import TrialRecord
+from seedgrid.trials.wandb_mode import forget_other_runs, run_lock, upload_command, wandb_mode
+
+# Seconds after a failure before a trial of the sweep tries W&B's servers again, and before failures are said again.
+_PAUSE, _SILENCE = 600, 3600
+
+
+class Log(Protocol):
+    """Somewhere that a trial's curves go.
+
+    It is given all of a trial's rows in order, from the first on also where the trial goes on: what it has, it leaves
+    out.
+    """
+
+    def row(self, step: int, values: dict[str, float]) -> None:
+        """Take all that is known of a training step."""
+
+    def finish(self, trial: dict[str, Any]) -> None:
+        """Close, with the trial's ``trial.json`` as it is in the end."""
 
 
 class TrialLog:
-    """Where a trial's curves go; every method is safe to call whatever the logger does, and only ``finish`` waits.
+    """Follows a trial's record into a log; safe to call whatever the log does, and only ``finish`` waits for it.
 
     Args:
-        settings: the trial's.
-        fingerprint: of the sweep's configuration.
-        config: what is shown of the configuration.
+        record: the trial's; what it holds already is handed over first.
+        settings: where to.
     """
 
-    def __init__(self, settings: Settings, fingerprint: str, config: dict[str, Any]) -> None:
-        self.logger: Logger | None = None  # used in the one thread alone
+    def __init__(self, record: TrialRecord, settings: LoggerSettings) -> None:
+        self.record = record
+        self.step = -1  # of the last row that was handed over
+        self.log: Log | None = None  # used in the one thread alone
+        self.kind = settings.kind
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="logger")
-        opener = {"wandb": _open_wandb, "csv": _open_csv, "none": lambda *_: None}[settings.logger.kind]
-        self._do(lambda: setattr(self, "logger", opener(settings, fingerprint, config)))
+        if settings.kind == "wandb":
+            forget_other_runs()  # here, for other threads read the environment too
+        opener = {"wandb": _open_wandb, "csv": _Csv, "none": lambda *_: None}[settings.kind]
+        header = dict(record.header)
+        self._do(lambda: setattr(self, "log", opener(record.folder, header, settings)))
+        self.follow()
 
-    def log_step(self, step: int, loss: float, learning_rate: float) -> None:
-        self._log({"train/loss": loss, "train/learning_rate": learning_rate}, step)
+    def follow(self) -> None:
+        """Hand over the rows that the record has gained."""
+        for step, values in self.record.rows(self.step):
+            self.step = step
+            self._do(lambda step=step, values=values: self.log and self.log.row(step, values))
 
-    def log_gradient_norms(self, row: dict[str, float]) -> None:
-        self._log({f"gradient_norm/{name}": value for name, value in row.items() if name != "step"}, int(row["step"]))
-
-    def log_evaluation(self, row: dict[str, float]) -> None:
-        columns = {f"validation/{name}": value for name, value in row.items() if name not in ("step", "epoch")}
-        self._log({"epoch": row["epoch"], **columns}, int(row["step"]))
-
-    def finish(self, summary: dict[str, Any], failed: bool = False) -> None:
-        """Close the run when all is written, so that the next trial of this process opens its own."""
-
-        def close() -> None:
-            if isinstance(self.logger, WandbLogger):
-                self.logger.experiment.summary.update(summary)
-                self.logger.experiment.finish(exit_code=int(failed))
-            elif self.logger is not None:
-                self.logger.finalize("failed" if failed else "success")
-
-        self._do(close)
+    def finish(self) -> None:
+        """Hand over the rest and close, so that the next trial of this process opens its own."""
+        self.follow()
+        trial = dict(self.record.header)
+        if trial["status"] == "running":
+            trial["status"] = "interrupted"
+        self._do(lambda: self.log and self.log.finish(trial))
         self._thread.shutdown()
 
-    def _log(self, values: dict[str, float], step: int) -> None:
-        def log() -> None:
-            if self.logger is not None:
-                self.logger.log_metrics(values, step)
-
-        self._do(log)
-
-    def _do(self, action: Callable[[], None]) -> None:
+    def _do(self, action: Callable[[], object]) -> None:
         """Have the thread do it, after all that it was given before."""
 
         def guarded() -> None:
             try:
                 action()
             except Exception as error:  # a logger is never worth a trial
-                print(f"logger: {type(error).__name__}: {error}; this trial goes on without it", file=sys.stderr)
-                self.logger = None
+                self.log = None
+                _say_failed(self.record.folder.parent, self.kind, error)
 
         self._thread.submit(guarded)
 
 
-def _open_wandb(settings: Settings, fingerprint: str, config: dict[str, Any]) -> WandbLogger:
-    from seedgrid.trials.wandb_run import start_run
+class _Csv:
+    """``metrics.csv`` in the trial's folder, written anew where the trial goes on."""
 
-    folder = Path(settings.sweep)
-    run = start_run(
-        settings.logger,
-        resume=True,
-        group=folder.name,
-        job_type="trial",
-        name=f"{folder.name} {trial_name(settings.seed)}",
-        tags=[settings.task.name, settings.model.name, settings.recipe.name, *settings.logger.tags],
-        id=run_id(settings.sweep, fingerprint, settings.seed),
-        config={**settings.seed.model_dump(), **config},
-        dir=folder,
-    )
-    run.define_metric("train/*", step_metric="trainer/global_step")
-    run.define_metric("gradient_norm/*", step_metric="trainer/global_step")
-    run.define_metric("validation/*", step_metric="epoch")
-    return WandbLogger(experiment=run)
+    def __init__(self, folder: Path, trial: dict[str, Any], settings: LoggerSettings) -> None:
+        self.logger = CSVLogger(save_dir=folder, name="", version="")
+
+    def row(self, step: int, values: dict[str, float]) -> None:
+        self.logger.log_metrics(values, step)
+
+    def finish(self, trial: dict[str, Any]) -> None:
+        self.logger.finalize("failed" if trial["status"] == "failed" else "success")
 
 
-def _open_csv(settings: Settings, fingerprint: str, config: dict[str, Any]) -> CSVLogger:
-    return CSVLogger(save_dir=Path(settings.sweep) / trial_name(settings.seed), name="", version="")
+def _open_wandb(folder: Path, trial: dict[str, Any], settings: LoggerSettings) -> Log | None:
+    """The trial's run; None where the record is enough: without a login, and a while after the servers failed."""
+    mode = wandb_mode(settings.offline)
+    if mode == "online" and _seconds_since_failure(folder.parent, "wandb") < _PAUSE:
+        mode = settings.offline
+    if mode == "records":
+        return None
+    from seedgrid.trials.wandb_run import PATIENCE, WandbRun
+
+    lock = run_lock(folder)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        return None  # upload.py sends what there is, and will send the rest
+    try:
+        run = WandbRun(folder, trial, settings, lock, online=mode == "online")
+    except Exception as error:
+        if mode != "online" or settings.offline != "folders":
+            raise
+        _say_failed(folder.parent, "wandb", error)
+        return WandbRun(folder, trial, settings, lock, online=False)
+    if mode == "online":
+        _failed_file(folder.parent, "wandb").unlink(missing_ok=True)
+    return run
+
+
+def _failed_file(sweep: Path, kind: str) -> Path:
+    return sweep / ".cache" / f"{kind}.failed"
+
+
+def _seconds_since_failure(sweep: Path, kind: str) -> float:
+    try:
+        return time.time() - _failed_file(sweep, kind).stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _say_failed(sweep: Path, kind: str, error: Exception) -> None:
+    """Print why a logger was dropped, unless some trial of the sweep did so lately."""
+    said, file = False, _failed_file(sweep, kind)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("x").close()  # of several workers, one
+    except FileExistsError:
+        said = _seconds_since_failure(sweep, kind) < _SILENCE
+        file.touch()
+    except OSError:
+        pass  # a full disk, for instance
+    if not said:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        later = f"; later: {upload_command(sweep)}" if kind == "wandb" else ""
+        print(f"logger={kind}: {reason}; trials go on without it{later}", file=sys.stderr, flush=True)

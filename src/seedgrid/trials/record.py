@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import subprocess
+from bisect import bisect_right
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from seedgrid import __version__
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation
 from seedgrid.files import write_json, write_whole
+from seedgrid.trials.rows import Row, merge_rows
 from seedgrid.trials.store import NORMS, RECORD_VERSION
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "numpy", "torchmetrics")
@@ -27,6 +31,8 @@ PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "dataset
 
 class TrialRecord:
     """The record of one trial, in memory and on disk.
+
+    A step is recorded once all of it is done, its evaluation too where it has one; one that a failure cut short is not.
 
     Args:
         folder: the trial's folder.
@@ -40,6 +46,7 @@ class TrialRecord:
         self.header = {
             "record_version": RECORD_VERSION,
             "status": "running",
+            "run_id": secrets.token_hex(8),
             **header,
             "seconds": 0.0,
             "error": None,
@@ -48,6 +55,7 @@ class TrialRecord:
             "versions": package_versions(),
             "code": code_version(),
         }
+        self.step = 0  # the last that is done
         self.train_rows: list[tuple[int, float, float]] = []
         self.gradient_norms: list[dict[str, float]] = []
         self.evaluations: list[dict[str, float]] = []
@@ -78,6 +86,7 @@ class TrialRecord:
             self.header[key] = _both(earlier.get(key), self.header[key])
         versions = self.header["versions"].items()
         self.header["versions"] = {name: _both(earlier["versions"].get(name), now) for name, now in versions}
+        self.step = step
         self.gradient_norms = [row for row in measured if row["step"] <= step]
         self.evaluations = [row for row in rows if row["step"] <= step]
         self.logits = logits[: len(self.evaluations)]
@@ -88,7 +97,13 @@ class TrialRecord:
     def add_step(self, step: int, loss: float, learning_rate: float) -> None:
         self.train_rows.append((step, loss, learning_rate))
 
+    def add_gradient_norms(self, row: dict[str, float]) -> None:
+        """Record norms as the file will have them, in single precision."""
+        norms = {name: float(np.float32(value)) for name, value in row.items() if name != "step"}
+        self.gradient_norms.append({"step": row["step"], **norms})
+
     def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Record an evaluation, the last thing that is done at its step."""
         self.evaluations.append(
             {
                 "step": evaluation.step,
@@ -100,6 +115,16 @@ class TrialRecord:
             }
         )
         self.logits.append(evaluation.logits.numpy())
+        self.step = evaluation.step
+
+    def rows(self, after: int) -> list[Row]:
+        """The rows of all steps that are done, beyond one."""
+
+        def new(rows: list, key: int | str) -> list:
+            first, last = (bisect_right(rows, step, key=itemgetter(key)) for step in (after, self.step))
+            return rows[first:last]
+
+        return merge_rows(new(self.train_rows, 0), new(self.gradient_norms, "step"), new(self.evaluations, "step"))
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -109,6 +134,8 @@ class TrialRecord:
     def write(self, status: str, seconds: float, error: str | None = None, **more: Any) -> None:
         """Write all files; ``trial.json`` last, so that its status never promises more than there is."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        del self.train_rows[bisect_right(self.train_rows, self.step, key=itemgetter(0)) :]
+        del self.gradient_norms[bisect_right(self.gradient_norms, self.step, key=itemgetter("step")) :]
         steps, losses, rates = zip(*self.train_rows, strict=True) if self.train_rows else ((), (), ())
         losses_table = pa.table(
             {
@@ -137,7 +164,7 @@ class TrialRecord:
             self.folder / "predictions.npz",
             lambda file: np.savez(file, steps=recorded, logits=logits, labels=self.labels),
         )
-        self.header |= {"status": status, "seconds": round(seconds, 3), "error": error, **more}
+        self.header |= {"status": status, "step": self.step, "seconds": round(seconds, 3), "error": error, **more}
         write_json(self.folder / "trial.json", self.header)
 
 

@@ -52,6 +52,7 @@ from seedgrid.trials.preparation import Prepared, claim
 from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.rungs import check_rung, leave_at_rung, score_at
 from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
+from seedgrid.trials.wandb_mode import run_id
 
 # Seconds to wait for a trial's lock: who only looks whether it is held (store.is_running) holds it for microseconds.
 _PATIENCE = 0.2
@@ -113,7 +114,7 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
 
 
 def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: bool) -> Outcome:
-    record = None
+    record = log = None
     for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
         part.unlink()
     try:
@@ -132,7 +133,8 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             return Outcome("stopped")
         gpu = claim_gpu(settings.trainer.per_gpu) if prepared.device == "gpu" else nullcontext(None)
         with gpu as index:
-            return Outcome(_train(settings, prepared, record, state, [index] if index is not None else 1, narrate))
+            log = TrialLog(record, settings.logger)
+            return Outcome(_train(settings, prepared, record, log, state, [index] if index is not None else 1, narrate))
     except Exception as error:
         reason = one_line(error)
         details = traceback.format_exc().encode()
@@ -143,6 +145,9 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
         except OSError:
             pass  # a full disk, most likely: what was there stays as it was
         return Outcome("failed", reason)
+    finally:
+        if log is not None:
+            log.finish()
 
 
 def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str | None, dict | None]:
@@ -150,7 +155,7 @@ def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str |
     if not (folder / "trial.json").exists():
         return None, None
     trial = read_trial(folder)
-    status = trial["status"]
+    status, record.header["run_id"] = trial["status"], run_id(trial)
     if status in FINISHED:
         check_finished(folder)
         return status, None
@@ -174,6 +179,7 @@ def _train(
     settings: Settings,
     prepared: Prepared,
     record: TrialRecord,
+    log: TrialLog,
     state: dict | None,
     devices: list[int] | int,
     narrate: bool,
@@ -189,14 +195,6 @@ def _train(
     if state is not None:
         start, seconds_before = state["step"], state["seconds"]
         network.load_state_dict(state["network"])
-    log = TrialLog(settings, prepared.fingerprint, record.header["config"])
-    if settings.logger.kind == "csv":
-        for row in record.train_rows:  # Lightning's CSV logger begins anew; W&B keeps what it has
-            log.log_step(*row)
-        for row in record.gradient_norms:
-            log.log_gradient_norms(row)
-        for row in record.evaluations:
-            log.log_evaluation(row)
 
     # Batches in the order that the order seed draws; dropout masks from the dropout seed and the step.
     data = TokenDataModule(
@@ -227,7 +225,6 @@ def _train(
         before = record.best
         record.add_evaluation(evaluation)
         record.write("running", seconds())
-        log.log_evaluation(record.evaluations[-1])
         better = before is None or evaluation.score > before["score"]
         if settings.keep_best and better and evaluation.step > 0:
             facts = {
@@ -243,12 +240,9 @@ def _train(
         if narrate:
             say(_line(evaluation, prepared.steps, settings.task.metric, seconds()))
 
-    def keep(norms: dict[str, float]) -> None:
-        record.gradient_norms.append(norms)
-        log.log_gradient_norms(norms)
-
+    norms = GradientNorms(settings.gradient_norms, record.add_gradient_norms)
     # In this order: a checkpoint after a step promises that the step's loss and evaluation are recorded.
-    steps = _StepRecorder(record, log)
+    steps = _StepRecorder(record)
     validation_callback = FractionalValidation(
         schedule,
         per_epoch,
@@ -258,7 +252,7 @@ def _train(
         _untrained(settings, prepared) if packing and not recipe.reinitialize else None,
     )
     last_step = prepared.steps if settings.rung is None else settings.rung
-    checkpoints = _Checkpoints(record, best_model, settings.checkpoint.minutes, last_step, seconds)
+    checkpoints = _Checkpoints(record, log, best_model, settings.checkpoint.minutes, last_step, seconds)
     trainer = lone_trainer(
         accelerator=prepared.device,
         devices=devices,
@@ -266,7 +260,7 @@ def _train(
         max_epochs=1,
         gradient_clip_val=recipe.gradient_norm,
         deterministic=settings.trainer.deterministic,
-        callbacks=[GradientNorms(settings.gradient_norms, keep), steps, validation_callback, checkpoints],
+        callbacks=[norms, steps, validation_callback, checkpoints],
         logger=False,
         limit_val_batches=0,
         enable_checkpointing=False,
@@ -277,31 +271,16 @@ def _train(
     if state is not None:
         trainer.precision_plugin.load_state_dict(state["scale"])
     record.write("running", seconds())
-    status = "failed"
     try:
-        try:
-            trainer.fit(module, datamodule=data)
-        except SIGTERMException:  # Lightning's: asked to end while its handler stood alone, before on_train_start
-            checkpoints.interrupted = True
-        if steps.nonfinite:
-            status = "nonfinite"
-        elif checkpoints.interrupted:
-            status = "interrupted"
-        else:
-            status = "completed" if settings.rung is None else "stopped"
-    finally:
-        best = record.best or {}
-        at_threshold = best.get("score", math.inf) <= prepared.diverged_at
-        diverged = status == "nonfinite" or (status == "completed" and at_threshold)
-        log.finish(
-            {
-                "best_found": best.get("score"),
-                "best_epoch": best.get("epoch"),
-                "diverged": int(diverged),  # W&B averages numbers only
-                "status": status,
-            },
-            failed=status == "failed",
-        )
+        trainer.fit(module, datamodule=data)
+    except SIGTERMException:  # Lightning's: asked to end while its handler stood alone, before on_train_start
+        checkpoints.interrupted = True
+    if steps.nonfinite:
+        status = "nonfinite"
+    elif checkpoints.interrupted:
+        status = "interrupted"
+    else:
+        status = "completed" if settings.rung is None else "stopped"
     best_model.hand_over()
     if status == "stopped":
 
@@ -371,15 +350,13 @@ def _leave_at_rung(record: TrialRecord, rung: int, save: Callable[[], None], sec
 class _StepRecorder(pl.Callback):
     """Keeps every step's loss, and ends a trial whose loss is no finite number."""
 
-    def __init__(self, record: TrialRecord, log: TrialLog) -> None:
+    def __init__(self, record: TrialRecord) -> None:
         self.record = record
-        self.trial_log = log  # Lightning takes the name log
         self.nonfinite = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
         step, loss = pl_module.start + batch_idx + 1, outputs["loss"].item()
         self.record.add_step(step, loss, pl_module.learning_rate)
-        self.trial_log.log_step(step, loss, pl_module.learning_rate)
         if not math.isfinite(loss):
             self.nonfinite = trainer.should_stop = True
 
@@ -388,9 +365,16 @@ class _Checkpoints(pl.Callback):
     """Ends the training at its last step; before, writes a checkpoint every so many minutes and at a request to end."""
 
     def __init__(
-        self, record: TrialRecord, best_model: BestOfTrial, minutes: float, last_step: int, seconds: Callable[[], float]
+        self,
+        record: TrialRecord,
+        log: TrialLog,
+        best_model: BestOfTrial,
+        minutes: float,
+        last_step: int,
+        seconds: Callable[[], float],
     ) -> None:
         self.record = record
+        self.trial_log = log  # Lightning takes the name log
         self.best_model = best_model
         self.minutes = minutes
         self.last_step = last_step
@@ -403,6 +387,8 @@ class _Checkpoints(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
         step = pl_module.start + batch_idx + 1
+        self.record.step = step  # the last of the callbacks: all of it is done
+        self.trial_log.follow()
         if trainer.should_stop or step == self.last_step:
             trainer.should_stop = True
             return
@@ -431,6 +417,7 @@ def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRe
         "diverged_at": prepared.diverged_at,
         "device": torch.cuda.get_device_name() if prepared.device == "gpu" else "cpu",
         "precision": prepared.precision,
+        "logger": settings.logger.model_dump(mode="json"),
     }
     return TrialRecord(folder, header, _tokens(prepared.validation).label)
 

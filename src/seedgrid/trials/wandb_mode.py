@@ -1,32 +1,73 @@
-"""Whether runs go to W&B's servers, what they are called there, how to send those that stayed; imports no W&B."""
+"""Whether a trial goes to W&B's servers, which run is its own there, and what they have of it; imports no W&B."""
 
 from __future__ import annotations
 
+import configparser
 import hashlib
+import json
 import netrc
 import os
 import shlex
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlparse
 
-from seedgrid.seeds import Seeds
-from seedgrid.trials.store import trial_name
+from filelock import FileLock
+
+from seedgrid.errors import InputError
+from seedgrid.files import write_json
+from seedgrid.trials.store import is_running, read_trial, trial_folders
 
 # W&B's own server: under the one name since wandb 0.31, under the other before, and logins to either count.
 _SERVERS = ("api.forge.coreweave.com", "api.wandb.ai")
+# What may be set from outside: how to reach a server, and where W&B's library keeps its own files. No other of its
+# variables, such as those that its agents give to their programs: they would say which run a trial is.
+_VARIABLES = tuple(
+    f"WANDB_{name}"
+    for name in (
+        *("MODE", "DISABLED", "PROJECT", "ENTITY", "BASE_URL", "APP_URL", "API_KEY", "IDENTITY_TOKEN_FILE"),
+        *("CREDENTIALS_FILE", "USERNAME", "USER_EMAIL", "HTTP_PROXY", "HTTPS_PROXY", "HTTP_TIMEOUT"),
+        *("INSECURE_DISABLE_SSL", "_EXTRA_HTTP_HEADERS", "X_EXTRA_HTTP_HEADERS", "CONFIG_DIR", "CACHE_DIR", "DATA_DIR"),
+        *("ERROR_REPORTING", "CORE_DEBUG"),
+    )
+)
 
 
-def wandb_is_online() -> bool:
-    """Whether runs are sent to W&B's servers: WANDB_MODE decides if it is set, else whether the user is logged in."""
-    mode = os.environ.get("WANDB_MODE")
-    return mode in ("online", "shared") if mode else logged_in()
+def forget_other_runs() -> None:
+    """Take from this process's environment what would make its runs W&B's agent's, or another tool's."""
+    for name in list(os.environ):
+        if name.startswith("WANDB_") and name not in _VARIABLES:
+            del os.environ[name]
+
+
+def wandb_mode(otherwise: Literal["records", "folders"] = "records") -> Literal["online", "folders", "records"]:
+    """Where curves go: to W&B's servers, to its offline folders, or nowhere, for the records are enough.
+
+    Args:
+        otherwise: where W&B's own ``mode`` says nothing and the user is not logged in.
+    """
+    mode = _setting("mode")
+    if mode == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1"):
+        return "records"
+    if mode in ("offline", "dryrun"):
+        return "folders"
+    return "online" if logged_in() else otherwise
+
+
+def check_account() -> None:
+    """Raise InputError unless W&B's servers may be asked."""
+    mode = _setting("mode")
+    if mode in ("offline", "dryrun", "disabled"):
+        raise InputError(f"WANDB_MODE={mode}: W&B's servers are not to be asked; unset it")
+    if not logged_in():
+        raise InputError("no W&B account: log in with `wandb login`")
 
 
 def logged_in() -> bool:
-    """Whether this machine has a login to W&B's servers, or to the one that WANDB_BASE_URL names."""
+    """Whether this machine has a login to W&B's servers, or to the one that the user named to W&B."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    server = urlparse(os.environ.get("WANDB_BASE_URL") or f"https://{_SERVERS[0]}")
+    server = urlparse(_setting("base_url") or f"https://{_SERVERS[0]}")
     # Where the address has a port, wandb 0.31 writes it to the netrc file; before, it did not.
     names = _SERVERS if server.hostname in _SERVERS else (server.netloc, server.hostname)
     for path in filter(None, (os.environ.get("NETRC"), "~/.netrc", "~/_netrc")):
@@ -38,17 +79,96 @@ def logged_in() -> bool:
     return False
 
 
-def run_id(sweep: str, fingerprint: str, seeds: Seeds) -> str:
-    """A stable W&B id: the same trial of the same sweep continues the same run."""
-    return hashlib.sha256(f"{Path(sweep).name} {fingerprint} {trial_name(seeds)}".encode()).hexdigest()[:16]
+def _setting(name: str) -> str | None:
+    """One of W&B's settings: its variable, or else what ``wandb login --host``, ``wandb offline`` and so on keep."""
+    value = os.environ.get(f"WANDB_{name.upper()}")
+    if value:
+        return value
+    kept = configparser.ConfigParser(interpolation=None)
+    home = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    try:
+        kept.read([home / "settings", Path("wandb") / "settings"])
+        return kept.get("default", name, fallback=None)
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return None
+
+
+# ------------------------------------------------------------------------------------------------------ a trial's run
+
+
+def run_id(trial: dict[str, Any]) -> str:
+    """Id of a trial's run: drawn with the record; for a record that is older than ids, from what only it can have."""
+    if "run_id" in trial:
+        return trial["run_id"]
+    own = [trial.get(key) for key in ("fingerprint", "seeds", "started", "host")]
+    return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
+
+
+def run_lock(folder: Path) -> FileLock:
+    """The lock that a process holds while it writes to the run of the trial of ``folder``."""
+    locks = folder.parent / ".cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{folder.name}.wandb.lock")
+
+
+def group_of(folder: Path) -> str:
+    """W&B's group of a trial: its sweep."""
+    return folder.resolve().parent.name
+
+
+def read_shown(folder: Path) -> dict[str, Any]:
+    """A trial's ``trial.json`` as W&B is to show it: a running trial that no process runs is ``interrupted``."""
+    trial = read_trial(folder)
+    if trial["status"] == "running" and not is_running(folder):
+        trial["status"] = "interrupted"
+    return trial
+
+
+def note_sent(folder: Path, trial: dict[str, Any], place: dict[str, str]) -> None:
+    """Keep in mind that W&B has all of a trial.
+
+    Args:
+        folder: the trial's.
+        trial: as :func:`read_shown` gives it.
+        place: the server's address, the entity and the project.
+    """
+    path = _note(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, _state(folder, trial) | place)
+
+
+def is_sent(folder: Path, trial: dict[str, Any], **place: str) -> bool:
+    """Whether W&B was seen to have all of a trial as it is now, and in that place."""
+    try:
+        noted = json.loads(_note(folder).read_text())
+        return (_state(folder, trial) | place).items() <= noted.items()
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _note(folder: Path) -> Path:
+    return folder.parent / ".cache" / "wandb" / f"{folder.name}.json"
+
+
+def _state(folder: Path, trial: dict[str, Any]) -> dict[str, str]:
+    """What all that W&B shows of a trial follows from."""
+    content = json.dumps(trial, sort_keys=True).encode()
+    return {"record": hashlib.sha256(content).hexdigest()[:16], "group": group_of(folder)}
 
 
 def upload_hint(sweep: Path) -> str | None:
-    """The command that uploads the runs of a sweep that stayed offline; None if there are none.
-
-    It may be given again: what is uploaded is marked by W&B, and left out.
-    """
-    folder = sweep / "wandb"
-    if all(any(run.glob("*.wandb.synced")) for run in folder.glob("offline-run-*")):
+    """The command that sends W&B what it lacks of a sweep; None if that is nothing, or the trials have no W&B."""
+    if wandb_mode() == "records" and _setting("mode"):  # disabled
         return None
-    return f"W&B runs are kept offline; upload them with: wandb sync {shlex.quote(str(folder))}/offline-run-*"
+    trials = [(folder, read_shown(folder)) for _, folder in trial_folders(sweep)]
+    logged = [(folder, trial) for folder, trial in trials if trial.get("logger", {}).get("kind") == "wandb"]
+    sent = sum(is_sent(folder, trial) for folder, trial in logged)
+    if sent == len(logged):
+        return None
+    login = "" if logged_in() else " (once you are logged in: wandb login)"
+    return f"W&B has {sent or 'none'} of {len(logged)} trials; {upload_command(sweep)} sends what it lacks{login}"
+
+
+def upload_command(sweep: Path) -> str:
+    """What to type to send a sweep to W&B."""
+    return f"python upload.py sweep={shlex.quote(str(sweep))}"

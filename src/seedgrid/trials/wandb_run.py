@@ -1,47 +1,146 @@
-"""Starts a run in Weights & Biases, on its servers or offline."""
+"""Runs in Weights & Biases: how one is started, and a trial's own, which takes the trial's rows, each once."""
 
 from __future__ import annotations
 
-import os
-import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import wandb
+from filelock import BaseFileLock
 
+from seedgrid.seeds import Seeds
 from seedgrid.settings import LoggerSettings
-from seedgrid.trials.wandb_mode import wandb_is_online
+from seedgrid.trials.store import trial_name
+from seedgrid.trials.wandb_mode import forget_other_runs, group_of, note_sent, run_id
 
-# Seconds to wait for W&B's servers before a run is kept offline.
+# Seconds that a trial gives W&B's servers to answer at its start, and to take what is left at its end.
 PATIENCE = 20
-_unreachable = False  # once the servers did not answer, this process does not wait for them again
+# A run that ends so is one that goes on later: W&B calls it preempted.
+_GOES_ON = ("running", "interrupted")
 
 
-def start_run(settings: LoggerSettings, *, resume: bool = False, **arguments: Any) -> Any:
-    """A new run, whatever run this process has open; offline if the servers cannot be reached.
+def start_run(place: LoggerSettings, *, online: bool, dir: Path | str, patience: float = PATIENCE, **arguments: Any):
+    """A new run, whatever run this process has open, and whatever runs of others its environment names.
 
     Args:
-        settings: project and entity.
-        resume: continue the run of the same id, where it is on the servers.
+        place: project and entity.
+        online: send it to W&B's servers; False: keep it in one of W&B's own folders.
+        dir: below which that folder is, or what W&B's library needs besides.
+        patience: seconds to wait for the servers, and again at the end; then the library's error is raised.
         arguments: of ``wandb.init``.
     """
-    global _unreachable
-    online = wandb_is_online() and not _unreachable
-    arguments |= {
-        "project": settings.project,
-        "entity": settings.entity,
-        "reinit": "create_new",
-        "settings": wandb.Settings(silent=True, console="off", init_timeout=PATIENCE),
-    }
-    try:
-        # Offline, "allow" only earns a warning; the id makes the server continue the run when it is uploaded.
-        return wandb.init(
-            mode=None if online else os.environ.get("WANDB_MODE", "offline"),
-            resume="allow" if online and resume else None,
-            **arguments,
-        )
-    except Exception as error:
-        if not online:
+    forget_other_runs()
+    wandb.setup(wandb.Settings(silent=True))  # also what it says beside runs
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        init_timeout=patience,
+        finish_timeout=patience,
+        finish_timeout_raises=True,
+        sagemaker_disable=True,
+        x_skip_transaction_log=online,  # the record is there to be sent again
+    )
+    return wandb.init(
+        mode="online" if online else "offline",
+        project=place.project,
+        entity=place.entity or None,
+        reinit="create_new",
+        dir=str(dir),
+        settings=settings,
+        **arguments,
+    )
+
+
+class WandbRun:
+    """The run of a trial. A run that the servers have already goes on where they say that it ended.
+
+    Args:
+        folder: the trial's.
+        trial: its ``trial.json``.
+        place: project, entity, and tags besides those that every run has.
+        lock: on the run; given back at its end.
+        online, patience: of :func:`start_run`.
+
+    Raises:
+        wandb.errors.Error: the servers cannot be reached, or refuse.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        trial: dict[str, Any],
+        place: LoggerSettings,
+        lock: BaseFileLock,
+        *,
+        online: bool,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.folder, self.lock, self.online, self.patience = folder, lock, online, patience
+        self.rows = 0
+        self.last: dict[str, float] = {}
+        self.best: dict[str, float] = {}
+        self.scratch = tempfile.TemporaryDirectory(prefix="seedgrid-wandb-", ignore_cleanup_errors=True)
+        try:
+            config = trial["config"]
+            names = [config[group]["name"] for group in ("task", "model", "recipe")]
+            self.run = start_run(
+                place,
+                online=online,
+                patience=patience,
+                dir=self.scratch.name if online else folder.parent,
+                resume="allow" if online else None,
+                id=run_id(trial),
+                group=group_of(folder),
+                job_type="trial",
+                name=f"{group_of(folder)} {trial_name(Seeds(**trial['seeds']))}",
+                tags=[*names, *place.tags],
+                config={**trial["seeds"], **config},
+            )
+            self.run.define_metric("train/*", step_metric="trainer/global_step")
+            self.run.define_metric("gradient_norm/*", step_metric="trainer/global_step")
+            self.run.define_metric("validation/*", step_metric="epoch")
+        except BaseException:
+            self._close()
             raise
-        print(f"logger: W&B cannot be reached ({type(error).__name__}); runs are kept offline", file=sys.stderr)
-        _unreachable = True
-        return wandb.init(mode="offline", **arguments)
+
+    def row(self, step: int, values: dict[str, float]) -> None:
+        """Take the next row, from the first on; one that the servers have is left out."""
+        values = {"trainer/global_step": step, **values}
+        self.rows += 1
+        self.last |= values
+        score = values.get("validation/score")
+        if score is not None and step > 0 and not score <= self.best.get("best_found", float("-inf")):
+            self.best = {"best_found": score, "best_epoch": values["epoch"]}
+        if step >= self.run.starting_step:
+            self.run.log(values, step=step, commit=True)
+
+    def finish(self, trial: dict[str, Any]) -> None:
+        """End the run as the trial ended; raises an error unless the servers have all of it then."""
+        status = trial["status"]
+        try:
+            at_threshold = self.best.get("best_found", float("inf")) <= trial["diverged_at"]
+            diverged = status == "nonfinite" or (status == "completed" and at_threshold)
+            nothing = {"best_found": None, "best_epoch": None}
+            # All of it, also what follows from rows: a part of them may have come without it.
+            self.run.summary.update(
+                {**self.last, **nothing, **self.best, "diverged": int(diverged), "status": status}
+            )  # diverged is a number, for W&B averages numbers only
+            if status in _GOES_ON:
+                self.run.mark_preempting()
+            self.run.finish(exit_code=int(status in ("failed", *_GOES_ON)))
+            if self.online:
+                self._check()
+                place = {"address": self.run.settings.base_url}
+                note_sent(self.folder, trial, place | {"entity": self.run.entity, "project": self.run.project})
+        finally:
+            self._close()
+
+    def _check(self) -> None:
+        stored = wandb.Api(timeout=round(self.patience)).run(f"{self.run.entity}/{self.run.project}/{self.run.id}")
+        if stored.history_line_count < self.rows:
+            raise wandb.errors.CommError(f"W&B took {stored.history_line_count} of {self.rows} rows")
+
+    def _close(self) -> None:
+        self.scratch.cleanup()
+        self.lock.release()
