@@ -453,5 +453,8 @@ def wandb_server(wandb_stand_in, tmp_path_factory):
         patch.setenv("WANDB_BASE_URL", server.address)
         patch.setenv("WANDB_API_KEY", wandb_stand_in.KEY)
         wandb.teardown()  # W&B's library reads its environment once
+        # Its interface takes ten seconds to import where torch is there already, for pydantic to look for docstrings.
+        patch.setattr("pydantic._internal._fields.extract_docstrings_from_cls", lambda *_, **__: {})
+        importlib.import_module("wandb.apis.public")
         yield server
         wandb.teardown()

@@ -19,7 +19,7 @@ from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.rows import read_rows
 from seedgrid.trials.store import find_sweeps, trial_folders
-from seedgrid.trials.wandb_mode import check_account, forget_other_runs, is_sent, read_shown, run_lock
+from seedgrid.trials.wandb_mode import check_account, is_sent, read_shown, run_lock
 
 _AT_ONCE = 8
 # Seconds to wait for W&B's servers, of whom much is asked at once.
@@ -44,14 +44,16 @@ def upload(config: DictConfig) -> None:
     """Send what W&B lacks of each sweep; exits with code 1 where something of it could not be sent."""
     settings = read_config(config, UploadSettings)
     check_account()
-    forget_other_runs()
     sweeps = find_sweeps(settings.sweep)
+    from seedgrid.trials.wandb_run import set_up  # W&B's library takes a while
+
+    address = set_up().base_url
     failed = False
     for sweep in sweeps:
         folders = [folder for _, folder in trial_folders(sweep)]
         if not folders:
             raise InputError(f"sweep={sweep}: no trial there yet; start a sweep, or name another folder")
-        failed = not _Upload(sweep, folders, settings).run() or failed
+        failed = not _Upload(sweep, folders, settings, address).run() or failed
     if failed:
         sys.exit(1)
 
@@ -59,10 +61,11 @@ def upload(config: DictConfig) -> None:
 class _Upload:
     """One sweep's: its trials, several at once, until one of them finds the servers out of reach."""
 
-    def __init__(self, sweep: Path, folders: list[Path], settings: UploadSettings) -> None:
+    def __init__(self, sweep: Path, folders: list[Path], settings: UploadSettings, address: str) -> None:
         self.sweep, self.folders, self.settings = sweep, folders, settings
         self.results: dict[Path, str] = {}
         self.errors: dict[Path, str] = {}
+        self.address = address
         self.stopped = threading.Event()
         self.page = ""
 
@@ -96,8 +99,6 @@ class _Upload:
             self.errors[folder] = " ".join(f"W&B: {type(error).__name__}: {error}".split())
 
     def _send(self, folder: Path) -> str:
-        import wandb
-
         from seedgrid.trials.wandb_run import WandbRun
 
         lock = run_lock(folder)
@@ -105,10 +106,10 @@ class _Upload:
             trial = read_shown(folder)
             place = self._place(trial)
             known = {"project": place.project} | ({"entity": place.entity} if place.entity else {})
-            if is_sent(folder, trial, address=wandb.setup().settings.base_url, **known):
+            if is_sent(folder, trial, address=self.address, **known):
                 return "there"
             rows = read_rows(folder, trial)
-            run = WandbRun(folder, trial, place, lock, online=True, patience=_PATIENCE)
+            run = WandbRun(folder, trial, place, lock, online=True, patience=_PATIENCE, live=False)
             self.page = f"{run.run.project_url}/groups/{run.run.group}"
             for step, values in rows:
                 run.row(step, values)

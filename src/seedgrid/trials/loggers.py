@@ -106,6 +106,8 @@ def _open_wandb(folder: Path, trial: dict[str, Any], settings: LoggerSettings) -
         mode = settings.offline
     if mode == "records":
         return None
+    import wandb
+
     from seedgrid.trials.wandb_run import PATIENCE, WandbRun
 
     lock = run_lock(folder)
@@ -114,12 +116,13 @@ def _open_wandb(folder: Path, trial: dict[str, Any], settings: LoggerSettings) -
     except Timeout:
         return None  # upload.py sends what there is, and will send the rest
     try:
-        run = WandbRun(folder, trial, settings, lock, online=mode == "online")
+        run = WandbRun(folder, trial, settings, lock, online=mode == "online", patience=PATIENCE)
     except Exception as error:
         if mode != "online" or settings.offline != "folders":
             raise
         _say_failed(folder.parent, "wandb", error)
-        return WandbRun(folder, trial, settings, lock, online=False)
+        wandb.teardown()  # until then, W&B's library takes the run for one that is open
+        return WandbRun(folder, trial, settings, lock, online=False, patience=PATIENCE)
     if mode == "online":
         _failed_file(folder.parent, "wandb").unlink(missing_ok=True)
     return run

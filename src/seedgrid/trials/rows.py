@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from seedgrid.errors import InputError
 from seedgrid.trials.store import NORMS
 
+_NO_COLUMNS = ("step", "epoch", "seconds")
 Row = tuple[int, dict[str, float]]
 
 
@@ -28,7 +29,8 @@ def merge_rows(
         norms = {f"gradient_norm/{name}": value for name, value in row.items() if name != "step"}
         rows.setdefault(int(row["step"]), {}).update(norms)
     for row in evaluations:
-        columns = {f"validation/{name}": value for name, value in row.items() if name not in ("step", "epoch")}
+        # Without its seconds, which would differ where a trial that goes on comes by this step again.
+        columns = {f"validation/{name}": value for name, value in row.items() if name not in _NO_COLUMNS}
         rows.setdefault(int(row["step"]), {}).update(columns, epoch=row["epoch"])
     return sorted(rows.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,38 @@ from seedgrid.settings import LoggerSettings
 from seedgrid.trials.store import trial_name
 from seedgrid.trials.wandb_mode import forget_other_runs, group_of, note_sent, run_id
 
-# Seconds that a trial gives W&B's servers to answer at its start, and to take what is left at its end.
+# Seconds that a trial or a report gives W&B's servers to answer at its start, and to take what is left at its end.
 PATIENCE = 20
 # A run that ends so is one that goes on later: W&B calls it preempted.
 _GOES_ON = ("running", "interrupted")
 
 
-def start_run(place: LoggerSettings, *, online: bool, dir: Path | str, patience: float = PATIENCE, **arguments: Any):
-    """A new run, whatever run this process has open, and whatever runs of others its environment names.
+def set_up() -> wandb.Settings:
+    """Make W&B's library this process's, whatever runs of others the environment names; returns its settings."""
+    forget_other_runs()
+    return wandb.setup(wandb.Settings(silent=True)).settings  # silent also in what is about no run
+
+
+def start_run(
+    place: LoggerSettings,
+    *,
+    online: bool,
+    dir: Path | str,
+    patience: float,
+    live: bool = True,
+    **arguments: Any,
+) -> Any:
+    """A new run, whatever run this process has open.
 
     Args:
         place: project and entity.
         online: send it to W&B's servers; False: keep it in one of W&B's own folders.
         dir: below which that folder is, or what W&B's library needs besides.
         patience: seconds to wait for the servers, and again at the end; then the library's error is raised.
+        live: whether what it shows happens on this machine, now.
         arguments: of ``wandb.init``.
     """
-    forget_other_runs()
-    wandb.setup(wandb.Settings(silent=True))  # also what it says beside runs
+    set_up()
     settings = wandb.Settings(
         silent=True,
         console="off",
@@ -39,6 +54,9 @@ def start_run(place: LoggerSettings, *, online: bool, dir: Path | str, patience:
         finish_timeout=patience,
         finish_timeout_raises=True,
         sagemaker_disable=True,
+        x_save_requirements=False,  # a second for each run; the record has the versions that matter
+        x_disable_machine_info=not live,
+        x_disable_stats=not live,
         x_skip_transaction_log=online,  # the record is there to be sent again
     )
     return wandb.init(
@@ -60,7 +78,7 @@ class WandbRun:
         trial: its ``trial.json``.
         place: project, entity, and tags besides those that every run has.
         lock: on the run; given back at its end.
-        online, patience: of :func:`start_run`.
+        online, patience, live: of :func:`start_run`.
 
     Raises:
         wandb.errors.Error: the servers cannot be reached, or refuse.
@@ -74,7 +92,8 @@ class WandbRun:
         lock: BaseFileLock,
         *,
         online: bool,
-        patience: float = PATIENCE,
+        patience: float,
+        live: bool = True,
     ) -> None:
         self.folder, self.lock, self.online, self.patience = folder, lock, online, patience
         self.rows = 0
@@ -88,6 +107,7 @@ class WandbRun:
                 place,
                 online=online,
                 patience=patience,
+                live=live,
                 dir=self.scratch.name if online else folder.parent,
                 resume="allow" if online else None,
                 id=run_id(trial),
@@ -121,11 +141,11 @@ class WandbRun:
         try:
             at_threshold = self.best.get("best_found", float("inf")) <= trial["diverged_at"]
             diverged = status == "nonfinite" or (status == "completed" and at_threshold)
+            # Also what follows from rows: some may have come without it. What is not finite W&B keeps of itself.
+            last = {key: value for key, value in self.last.items() if math.isfinite(value)}
             nothing = {"best_found": None, "best_epoch": None}
-            # All of it, also what follows from rows: a part of them may have come without it.
-            self.run.summary.update(
-                {**self.last, **nothing, **self.best, "diverged": int(diverged), "status": status}
-            )  # diverged is a number, for W&B averages numbers only
+            # Diverged is a number, for W&B averages numbers only.
+            self.run.summary.update({**last, **nothing, **self.best, "diverged": int(diverged), "status": status})
             if status in _GOES_ON:
                 self.run.mark_preempting()
             self.run.finish(exit_code=int(status in ("failed", *_GOES_ON)))
