@@ -21,6 +21,7 @@ from seedgrid.report.planning import PlanSettings
 from seedgrid.report.viewing import ViewSettings
 from seedgrid.settings import Settings
 from seedgrid.sweep.plan import Options
+from seedgrid.sweep.upload import UploadSettings
 from seedgrid.sweep.watch import StatusSettings
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -35,6 +36,7 @@ SCRIPTS: dict[str, type[BaseModel]] = {
     "status": StatusSettings,
     "view": ViewSettings,
     "dashboard": DashboardSettings,
+    "upload": UploadSettings,
 }
 
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?: +(?P<value>[^#]\S*(?: +[^#\s]\S*)*))?(?: +# (?P<comment>.*))?")

@@ -375,6 +375,7 @@ def write_sweep():
                     "validation_examples": 40,
                     "steps": 30,
                     "diverged_at": 0.5,
+                    **({"logger": header["logger"]} if "logger" in header else {}),
                 },
                 LABELS,
             )

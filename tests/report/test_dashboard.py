@@ -9,12 +9,13 @@ import pytest
 
 import seedgrid.report
 from seedgrid.report.dashboard import dashboard
+from seedgrid.trials.wandb_mode import note_sent, read_shown
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, tmp_path_factory, monkeypatch):
     """A home folder without any login."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "NETRC"):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.chdir(tmp_path)
@@ -41,12 +42,9 @@ def test_a_dry_run_prints_what_would_be_sent_and_needs_no_account(run_script, sw
 
 def test_runs_that_w_and_b_does_not_have_are_said_once(entry, sweep, capsys):
     dashboard(entry("dashboard", f"sweep={sweep}", "dry_run=true"))
-    assert capsys.readouterr().err.startswith(f"{sweep}: no trial was logged to W&B (logger=wandb)")
-    run = sweep / "wandb" / "offline-run-20250101_000000-abc"
-    run.mkdir(parents=True)
-    dashboard(entry("dashboard", f"sweep={sweep}", "dry_run=true"))
-    assert capsys.readouterr().err.endswith(f"upload them with: wandb sync {sweep}/wandb/offline-run-*\n")
-    (run / "run-abc.wandb.synced").touch()
+    assert capsys.readouterr().err.startswith(f"W&B has none of 9 trials; python upload.py sweep={sweep} sends ")
+    for folder in sweep.glob("init=*"):
+        note_sent(folder, read_shown(folder), {})
     dashboard(entry("dashboard", f"sweep={sweep}", "dry_run=true"))
     assert capsys.readouterr().err == ""
 
@@ -55,8 +53,8 @@ def test_without_an_account_one_line_names_the_remedies_before_any_work(run_scri
     done = run_script("dashboard.py", "sweep=no/where", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: no W&B account: log in with `wandb login`; without one, dry_run=true prints what would be sent, and "
-        "report.py makes a local page\n"
+        "error: no W&B account: log in with `wandb login`; dry_run=true prints what would be sent, and report.py makes "
+        "a local page\n"
     )
 
 
@@ -64,7 +62,7 @@ def test_without_an_account_one_line_names_the_remedies_before_any_work(run_scri
 def test_a_user_who_asked_to_stay_offline_stays_offline(entry, sweep, monkeypatch, mode):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_MODE", mode)
-    with pytest.raises(SystemExit, match=rf"^error: WANDB_MODE={mode}: a dashboard is made on W&B's servers; [^\n]*$"):
+    with pytest.raises(SystemExit, match=rf"^error: WANDB_MODE={mode}: W&B's servers are not to be asked; [^\n]*$"):
         dashboard(entry("dashboard", f"sweep={sweep}"))
 
 

@@ -87,7 +87,17 @@ def test_a_report_is_one_run_in_the_sweeps_group_with_figures_tables_and_numbers
     assert summary["my-sweep/mean"] == pytest.approx(0.7)
     assert summary["my-sweep/std"] == pytest.approx(0.2)
     assert any(r.WhichOneof("record_type") == "exit" and r.exit.exit_code == 0 for r in records)
-    assert f"wandb sync {sweep.folder}/wandb/offline-run-*" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"  W&B          {sweep.folder}/wandb, to be sent by wandb sync\n"
+
+
+def test_without_a_login_a_line_says_how_the_report_gets_there(sections, sweep, monkeypatch, tmp_path, capsys):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    log_report(sections, [sweep], LoggerSettings(kind="wandb"))
+    said = "  W&B          has no report: not logged in; wandb login, and then the same command\n"
+    assert capsys.readouterr().out == said
+    assert not (sweep.folder / "wandb").exists()
 
 
 def test_trials_read_from_a_file_leave_their_run_where_wandb_keeps_runs(offline, sections, sweep, tmp_path):

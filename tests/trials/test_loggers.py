@@ -1,10 +1,11 @@
-"""What goes to Weights & Biases, read back from the files that its offline runs leave."""
+"""What loggers are given: CSV, and W&B's own offline folders, read back; its servers: test_wandb_run.py."""
 
 import csv
 import threading
 
 import pytest
 
+from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.run import run_trial
@@ -86,10 +87,14 @@ def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(
         raise wandb.errors.CommError("no route to host")
 
     monkeypatch.setattr(wandb, "init", refuse)
+    monkeypatch.setenv("WANDB_MODE", "offline")
     overrides = [o for o in tiny if o != "logger=none"]
     settings = settings_of([*overrides, "recipe.epochs=0.5", f"sweep={tmp_path / 'sweep'}"])
     assert run_trial(settings, prepare(settings)).status == "completed"
-    assert "this trial goes on without it" in capsys.readouterr().err
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "logger=wandb: CommError: no route to host; trials go on without it; later: python upload.py"
+    )
 
 
 def test_training_does_not_wait_for_a_server_and_nothing_is_lost_by_that(
@@ -125,6 +130,31 @@ def test_csv_logger_leaves_every_step_in_the_trials_folder(tiny, settings_of, tm
     assert run_trial(settings, prepare(settings)).status == "completed"
     with (tmp_path / "sweep" / "init=000,order=000" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert sum(row["train/loss"] != "" for row in rows) == 6
+    assert [row["step"] for row in rows] == [str(step) for step in range(7)]
+    assert [row["step"] for row in rows if row["train/loss"] == ""] == ["0"]
     assert [row["step"] for row in rows if row["gradient_norm/embeddings"] != ""] == ["1"]
     assert [row["step"] for row in rows if row["validation/score"] != ""] == ["0", "2", "4", "6"]
+
+
+def test_a_trial_that_goes_on_has_every_step_once_in_its_csv_and_in_its_last_folder_of_wandbs_own(
+    tiny, settings_of, tmp_path, monkeypatch, wandb_records
+):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for kind in ("csv", "wandb"):
+        overrides = [o for o in tiny if o != "logger=none"]
+        settings = settings_of([*overrides, f"logger={kind}", "recipe.epochs=1", f"sweep={tmp_path / kind}"])
+        with monkeypatch.context() as patch:
+            answers = iter([False, False, False, True])
+            patch.setattr(interrupt, "requested", lambda answers=answers: next(answers))
+            assert run_trial(settings, prepare(settings)).status == "interrupted"
+        assert run_trial(settings, prepare(settings)).status == "completed"
+    with (tmp_path / "csv" / "init=000,order=000" / "metrics.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == [str(step) for step in range(7)]
+    # Each folder begins with the first row, as W&B's server writes what wandb sync sends over what it has.
+    runs = [wandb_records(path) for path in sorted((tmp_path / "wandb").glob("wandb/offline-run-*/run-*.wandb"))]
+    steps = [
+        [int(items(r.history.item)["trainer/global_step"]) for r in records if r.WhichOneof("record_type") == "history"]
+        for records in runs
+    ]
+    assert steps == [[0, 1, 2, 3], list(range(7))]
+    assert len({r.run.run_id for records in runs for r in records if r.WhichOneof("record_type") == "run"}) == 1

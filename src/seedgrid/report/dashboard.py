@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,7 @@ from seedgrid.errors import InputError, plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.store import find_sweeps, read_sweep
-from seedgrid.trials.wandb_mode import logged_in, upload_hint, wandb_is_online
+from seedgrid.trials.wandb_mode import check_account, upload_hint
 
 
 class DashboardSettings(SettingsGroup):
@@ -41,7 +40,7 @@ def dashboard(config: DictConfig) -> None:
     if not settings.dry_run:
         _check_account()
     studies = [_read(folder) for folder in find_sweeps(settings.sweep)]
-    for line in filter(None, (_unsent(study.sweep.folder) for study in studies)):
+    for line in filter(None, (upload_hint(study.sweep.folder, every=True) for study in studies)):
         print(line, file=sys.stderr)
     if settings.dry_run:
         place = wandb_dashboard.assumed_place(settings.logger)
@@ -71,14 +70,10 @@ def _library() -> ModuleType:
 
 
 def _check_account() -> None:
-    mode = os.environ.get("WANDB_MODE")
-    if mode and not wandb_is_online():
-        raise InputError(f"WANDB_MODE={mode}: a dashboard is made on W&B's servers; unset it, or take dry_run=true")
-    if not logged_in():
-        raise InputError(
-            "no W&B account: log in with `wandb login`; without one, dry_run=true prints what would be sent, and"
-            " report.py makes a local page"
-        )
+    try:
+        check_account()
+    except InputError as error:
+        raise InputError(f"{error}; dry_run=true prints what would be sent, and report.py makes a local page") from None
 
 
 def _read(folder: Path) -> FinishedTrials:
@@ -86,10 +81,3 @@ def _read(folder: Path) -> FinishedTrials:
     if sweep.trials.empty:
         raise InputError(f"sweep={folder}: no trial there yet; start a sweep, or name another folder")
     return finished_trials(sweep)
-
-
-def _unsent(folder: Path) -> str | None:
-    """A line on what W&B does not have of a sweep; None where its runs went there."""
-    if not any((folder / "wandb").glob("*run-*")):
-        return f"{folder}: no trial was logged to W&B (logger=wandb), so panels stay empty; report.py needs no W&B"
-    return upload_hint(folder)

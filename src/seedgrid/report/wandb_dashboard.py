@@ -25,11 +25,10 @@ from seedgrid.report.sections.divergence import divergence_by_seed
 from seedgrid.report.sections.expected import expected_best
 from seedgrid.report.sections.scores import best_found
 from seedgrid.report.wording import count
-from seedgrid.seeds import Seeds
 from seedgrid.settings import LoggerSettings
-from seedgrid.trials.store import FINISHED, read_trial, trial_name
-from seedgrid.trials.wandb_mode import run_id
-from seedgrid.trials.wandb_run import PATIENCE
+from seedgrid.trials.store import FINISHED, read_trial
+from seedgrid.trials.wandb_mode import group_of, run_id
+from seedgrid.trials.wandb_run import PATIENCE, set_up
 
 EPOCH, STEP = "epoch", "trainer/global_step"
 # Lines and bars of a panel: unless told otherwise, W&B draws those of the first ten runs.
@@ -60,7 +59,7 @@ class Place:
 
 def assumed_place(settings: LoggerSettings) -> Place:
     """As :func:`find_place`, without asking a server: the user's default entity is called ``your-entity``."""
-    return Place(wandb.setup().settings.app_url, settings.entity or "your-entity", settings.project)
+    return Place(set_up().app_url, settings.entity or "your-entity", settings.project)
 
 
 def find_place(settings: LoggerSettings) -> Place:
@@ -70,13 +69,14 @@ def find_place(settings: LoggerSettings) -> Place:
         InputError: no entity is given, and the account has no default one.
         wandb.errors.Error: the server cannot be reached or refuses.
     """
+    app_url = set_up().app_url
     api = wandb.Api(timeout=PATIENCE)
     entity = settings.entity or api.default_entity
     if entity is None:
         raise InputError("logger.entity has no value, and the account no default entity: give logger.entity=...")
     if all(project.name != settings.project for project in api.projects(entity)):
         api.create_project(settings.project, entity)
-    return Place(wandb.setup().settings.app_url, entity, settings.project)
+    return Place(app_url, entity, settings.project)
 
 
 def save(study: FinishedTrials, place: Place) -> tuple[str, str]:
@@ -254,7 +254,7 @@ def _shared(study: FinishedTrials) -> list[str]:
 
 def _runs(study: FinishedTrials, job_type: str = "trial", **seeds: int) -> str:
     """The runs of a sweep's group, in the library's language of filters."""
-    conditions = [f"Metric('Group') == {_literal(study.sweep.folder.name)}", f"Metric('JobType') == '{job_type}'"]
+    conditions = [f"Metric('Group') == {_literal(group_of(study.sweep.folder))}", f"Metric('JobType') == '{job_type}'"]
     return " and ".join([*conditions, *(f"Config('{name}') == {seed}" for name, seed in seeds.items())])
 
 
@@ -280,12 +280,14 @@ def _links(study: FinishedTrials, place: Place, workspace_url: str) -> list[Any]
     scored = study.sweep.trials.dropna(subset="best_found")
     scored = scored[scored["status"].isin((*FINISHED, "stopped"))]
     best, lowest = scored.loc[scored["best_found"].idxmax()], scored.loc[scored["best_found"].idxmin()]
-    group = f"{place.page}/groups/{quote(study.sweep.folder.name, safe='')}"
+    group = f"{place.page}/groups/{quote(group_of(study.sweep.folder), safe='')}"
     return [
         ["Best: ", _link(study, place, best), f", {cell(best['best_found'])}"],
         ["Lowest: ", _link(study, place, lowest), f", {cell(lowest['best_found'])}"],
         ["All panels of this report, and the table of runs: ", wr.Link("workspace", workspace_url)],
         ["All runs of the sweep: ", wr.Link("group", group)],
+        "What became of a trial is its run's status: completed, stopped (at a rung), nonfinite, failed, interrupted or"
+        " running. W&B's own state says how the process ended that sent it.",
         ["The study that it repeats: ", wr.Link("Dodge et al. (2020)", _PAPER)],
     ]
 
@@ -304,10 +306,9 @@ def _list_diverged(study: FinishedTrials, place: Place) -> list[Any]:
 
 
 def _link(study: FinishedTrials, place: Place, trial: pd.Series) -> wr.Link:
-    """To a trial's run, whose id follows from its seeds."""
-    seeds = Seeds(**{name: int(trial[name]) for name in SEEDS})
-    fingerprint = read_trial(Path(trial["folder"]))["fingerprint"]
-    return wr.Link(trial_name(seeds), f"{place.page}/runs/{run_id(str(study.sweep.folder), fingerprint, seeds)}")
+    """To a trial's run, whose id its record has."""
+    folder = Path(trial["folder"])
+    return wr.Link(folder.name, f"{place.page}/runs/{run_id(read_trial(folder))}")
 
 
 def _report_command(study: FinishedTrials, place: Place) -> str:

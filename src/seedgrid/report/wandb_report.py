@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -16,49 +17,51 @@ from PIL import Image
 from seedgrid.report.section import Section
 from seedgrid.settings import LoggerSettings
 from seedgrid.trials.store import FINISHED, Sweep
-from seedgrid.trials.wandb_mode import upload_hint
-from seedgrid.trials.wandb_run import start_run
+from seedgrid.trials.wandb_mode import group_of, is_disabled, wandb_mode
+from seedgrid.trials.wandb_run import PATIENCE, start_run
 
 
 def log_report(sections: Sequence[Section], sweeps: Sequence[Sweep], settings: LoggerSettings) -> None:
     """Log a report as one run of job type ``report``, in the group of its (first) sweep's trials.
 
-    The run goes to W&B's servers where the user is logged in, else beside the trials' offline runs. If W&B fails, one
-    line says so: the report on disk is complete without it.
+    The run goes where a trial's would: to W&B's servers where the user is logged in. Without a login, or if W&B fails,
+    a line says so: the report on disk is complete without it.
 
     Args:
         sections: of the report.
         sweeps: that it is about.
         settings: project, entity and tags, as for the trials.
     """
+    mode = wandb_mode(settings.offline)
+    if mode == "records":
+        why = "turned off" if is_disabled() else "not logged in; wandb login, and then the same command"
+        print(f"  W&B          has no report: {why}")
+        return
+    home = sweeps[0].folder if sweeps[0].folder.is_dir() else Path.cwd()
     try:
-        with _start(sweeps, settings) as run:
+        with (
+            TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
+            start_run(
+                settings,
+                online=mode == "online",
+                patience=PATIENCE,
+                live=False,
+                dir=scratch if mode == "online" else home,
+                group=group_of(home) if home == sweeps[0].folder else sweeps[0].name,
+                job_type="report",
+                name=f"report of {', '.join(sweep.name for sweep in sweeps)}",
+                tags=list(dict.fromkeys([*(sweep.task for sweep in sweeps if sweep.task), *settings.tags])),
+                config={"sweeps": [str(sweep.folder) for sweep in sweeps]},
+            ) as run,
+        ):
             run.log(_media(sections))
             numbers = {sweep.name: _numbers(sweep) for sweep in sweeps}
             run.summary.update({f"{name}/{key}": value for name in numbers for key, value in numbers[name].items()})
+            where = run.url if mode == "online" else f"{home / 'wandb'}, to be sent by wandb sync"
     except Exception as error:  # a logger is never worth a report
         print(f"logger: {type(error).__name__}: {error}; the report on disk is complete without it", file=sys.stderr)
         return
-    where = upload_hint(_home(sweeps[0])) if run.offline else f"W&B          {run.url}"
-    print(f"  {where}")
-
-
-def _start(sweeps: Sequence[Sweep], settings: LoggerSettings) -> Any:
-    home = _home(sweeps[0])
-    return start_run(
-        settings,
-        group=home.name if home == sweeps[0].folder else sweeps[0].name,
-        job_type="report",
-        name=f"report of {', '.join(sweep.name for sweep in sweeps)}",
-        tags=list(dict.fromkeys([*(sweep.task for sweep in sweeps if sweep.task), *settings.tags])),
-        config={"sweeps": [str(sweep.folder) for sweep in sweeps]},
-        dir=home,
-    )
-
-
-def _home(sweep: Sweep) -> Path:
-    """Folder of the run's files: the sweep's, or the current one where trials were read from one file."""
-    return sweep.folder if sweep.folder.is_dir() else Path.cwd()
+    print(f"  W&B          {where}")
 
 
 def _media(sections: Sequence[Section]) -> dict[str, Any]:

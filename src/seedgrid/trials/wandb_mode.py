@@ -46,17 +46,21 @@ def wandb_mode(otherwise: Literal["records", "folders"] = "records") -> Literal[
     Args:
         otherwise: where W&B's own ``mode`` says nothing and the user is not logged in.
     """
-    mode = _setting("mode")
-    if mode == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1"):
+    if is_disabled():
         return "records"
-    if mode in ("offline", "dryrun"):
+    if _setting("mode") in ("offline", "dryrun"):
         return "folders"
     return "online" if logged_in() else otherwise
 
 
+def is_disabled() -> bool:
+    """Whether the user wants nothing of W&B."""
+    return _setting("mode") == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1")
+
+
 def check_account() -> None:
     """Raise InputError unless W&B's servers may be asked."""
-    mode = _setting("mode")
+    mode = "disabled" if is_disabled() else _setting("mode")
     if mode in ("offline", "dryrun", "disabled"):
         raise InputError(f"WANDB_MODE={mode}: W&B's servers are not to be asked; unset it")
     if not logged_in():
@@ -111,9 +115,9 @@ def run_lock(folder: Path) -> FileLock:
     return FileLock(locks / f"{folder.name}.wandb.lock")
 
 
-def group_of(folder: Path) -> str:
-    """W&B's group of a trial: its sweep."""
-    return folder.resolve().parent.name
+def group_of(sweep: Path) -> str:
+    """W&B's group of a sweep's runs."""
+    return sweep.resolve().name
 
 
 def read_shown(folder: Path) -> dict[str, Any]:
@@ -153,17 +157,20 @@ def _note(folder: Path) -> Path:
 def _state(folder: Path, trial: dict[str, Any]) -> dict[str, str]:
     """What all that W&B shows of a trial follows from."""
     content = json.dumps(trial, sort_keys=True).encode()
-    return {"record": hashlib.sha256(content).hexdigest()[:16], "group": group_of(folder)}
+    return {"record": hashlib.sha256(content).hexdigest()[:16], "group": group_of(folder.parent)}
 
 
-def upload_hint(sweep: Path) -> str | None:
-    """The command that sends W&B what it lacks of a sweep; None if that is nothing, or the trials have no W&B."""
-    if wandb_mode() == "records" and _setting("mode"):  # disabled
-        return None
+def upload_hint(sweep: Path, *, every: bool = False) -> str | None:
+    """The command that sends W&B what it lacks of a sweep, in a line; None if that is nothing.
+
+    Args:
+        sweep: its folder.
+        every: count also the trials that had another logger, or none.
+    """
     trials = [(folder, read_shown(folder)) for _, folder in trial_folders(sweep)]
-    logged = [(folder, trial) for folder, trial in trials if trial.get("logger", {}).get("kind") == "wandb"]
+    logged = [(folder, trial) for folder, trial in trials if every or trial.get("logger", {}).get("kind") == "wandb"]
     sent = sum(is_sent(folder, trial) for folder, trial in logged)
-    if sent == len(logged):
+    if sent == len(logged) or is_disabled():
         return None
     login = "" if logged_in() else " (once you are logged in: wandb login)"
     return f"W&B has {sent or 'none'} of {len(logged)} trials; {upload_command(sweep)} sends what it lacks{login}"

@@ -111,9 +111,9 @@ class WandbRun:
                 dir=self.scratch.name if online else folder.parent,
                 resume="allow" if online else None,
                 id=run_id(trial),
-                group=group_of(folder),
+                group=group_of(folder.parent),
                 job_type="trial",
-                name=f"{group_of(folder)} {trial_name(Seeds(**trial['seeds']))}",
+                name=f"{group_of(folder.parent)} {trial_name(Seeds(**trial['seeds']))}",
                 tags=[*names, *place.tags],
                 config={**trial["seeds"], **config},
             )
