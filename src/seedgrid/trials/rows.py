@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
-from seedgrid.trials.store import NORMS
+from seedgrid.trials.store import NORMS, check_complete
 
 _NO_COLUMNS = ("step", "epoch", "seconds")
 Row = tuple[int, dict[str, float]]
@@ -43,7 +43,7 @@ def read_rows(folder: Path, trial: dict[str, Any]) -> list[Row]:
         trial: its ``trial.json``, read before: it is written last, so up to its step the files lack nothing.
 
     Raises:
-        InputError: a file is missing or damaged.
+        InputError: a file is missing or damaged, or the record cannot be.
     """
     tables = {}
     for name in ("train_loss.parquet", NORMS, "evaluations.parquet"):
@@ -56,6 +56,7 @@ def read_rows(folder: Path, trial: dict[str, Any]) -> list[Row]:
         except (OSError, pa.ArrowException):
             raise InputError(f"{folder / name}: damaged; redo=true runs the trial again") from None
     losses, gradient_norms, evaluations = tables.values()
+    check_complete(folder, trial, [row["step"] for row in evaluations])
     rows = merge_rows([(row["step"], row["loss"], row["learning_rate"]) for row in losses], gradient_norms, evaluations)
     last = trial.get("step", trial["steps"])
     return [(step, values) for step, values in rows if step <= last]
