@@ -54,7 +54,7 @@ class TrialLog:
         if settings.kind == "wandb":
             forget_other_runs()  # here, for other threads read the environment too
         opener = {"wandb": _open_wandb, "csv": _Csv, "none": lambda *_: None}[settings.kind]
-        header = dict(record.header)
+        header = record.header | {"step": record.step}
         self._do(lambda: setattr(self, "log", opener(record.folder, header, settings)))
         self.follow()
 

@@ -71,7 +71,8 @@ def start_run(
 
 
 class WandbRun:
-    """The run of a trial. A run that the servers have already goes on where they say that it ended.
+    """The run of a trial. A run that the servers have already goes on where they say that it ended; one of W&B's own
+    folders begins where the trial does, for ``wandb sync`` appends folder to folder.
 
     Args:
         folder: the trial's.
@@ -117,6 +118,7 @@ class WandbRun:
                 tags=[*names, *place.tags],
                 config={**trial["seeds"], **config},
             )
+            self.first = self.run.starting_step if online or not trial["step"] else trial["step"] + 1
             self.run.define_metric("train/*", step_metric="trainer/global_step")
             self.run.define_metric("gradient_norm/*", step_metric="trainer/global_step")
             self.run.define_metric("validation/*", step_metric="epoch")
@@ -132,7 +134,7 @@ class WandbRun:
         score = values.get("validation/score")
         if score is not None and step > 0 and not score <= self.best.get("best_found", float("-inf")):
             self.best = {"best_found": score, "best_epoch": values["epoch"]}
-        if step >= self.run.starting_step:
+        if step >= self.first:
             self.run.log(values, step=step, commit=True)
 
     def finish(self, trial: dict[str, Any]) -> None:
