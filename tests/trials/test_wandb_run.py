@@ -254,7 +254,7 @@ def test_what_an_upload_sends_of_a_trial_that_runs_is_right_when_it_has_ended(we
     assert send(f"sweep={folder.parent}")[0] == 0
     check(well, folder, "preempted", "interrupted")
     with run_lock(folder):
-        said = f"{folder.parent}: 1 trial, 1 being sent by the processes that train them\n"
+        said = f"{folder.parent}: 1 trial, 1 being sent by another process\n"
         assert send(f"sweep={folder.parent}") == (0, said, "")
     run()
     assert check(well, folder, "finished", "completed").starts == 3

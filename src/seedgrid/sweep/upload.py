@@ -126,7 +126,7 @@ class _Upload:
 
     def _say(self) -> None:
         counts = [list(self.results.values()).count(how) for how in ("sent", "there", "live")]
-        words = ("sent", "there already", "being sent by the processes that train them")
+        words = ("sent", "there already", "being sent by another process")
         parts = [f"{number} {word}" for number, word in zip(counts, words, strict=True) if number]
         left = len(self.folders) - len(self.results)
         parts += [f"{left} not sent"] if left else []
