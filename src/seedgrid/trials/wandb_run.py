@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 from pathlib import Path
@@ -24,6 +25,8 @@ _GOES_ON = ("running", "interrupted")
 def set_up() -> wandb.Settings:
     """Make W&B's library this process's, whatever runs of others the environment names; returns its settings."""
     forget_other_runs()
+    # Of a server that fails, its telemetry would say so again and again.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     return wandb.setup(wandb.Settings(silent=True)).settings  # silent also in what is about no run
 
 
