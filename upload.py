@@ -3,6 +3,8 @@
 import hydra
 from omegaconf import DictConfig
 
+from seedgrid.composition import run
+
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="upload")
 def main(config: DictConfig) -> None:
@@ -12,4 +14,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

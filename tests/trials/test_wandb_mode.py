@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from seedgrid.command_line import command
 from seedgrid.errors import InputError
 from seedgrid.trials.store import read_trial, trial_lock
 from seedgrid.trials.wandb_mode import (
@@ -131,7 +132,7 @@ def trial(write_sweep, tmp_path):
 
 def test_the_hint_is_the_command_that_sends_and_is_gone_once_all_is_sent(trial, monkeypatch):
     sweep = trial.parent
-    said = f"W&B has none of 1 trials; python upload.py sweep='{sweep}' sends what it lacks"
+    said = f"W&B has none of 1 trials; {command('upload', sweep=str(sweep))} sends what it lacks"
     assert upload_hint(sweep) == f"{said} (once you are logged in: wandb login)"
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert upload_hint(sweep) == said

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from seedgrid.errors import InputError, plain_exit
+from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.rows import read_rows
@@ -96,7 +96,7 @@ class _Upload:
             self.errors[folder] = str(error)
         except Exception as error:  # of the server, the network or the library: each has its own kinds
             self.stopped.set()
-            self.errors[folder] = " ".join(f"W&B: {type(error).__name__}: {error}".split())
+            self.errors[folder] = f"W&B: {one_line(error)}"
 
     def _send(self, folder: Path) -> str:
         from seedgrid.trials.wandb_run import WandbRun

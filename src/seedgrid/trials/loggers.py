@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from filelock import Timeout
 from pytorch_lightning.loggers import CSVLogger
 
+from seedgrid.errors import one_line
 from seedgrid.settings import LoggerSettings
 from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.wandb_mode import forget_other_runs, run_lock, upload_command, wandb_mode
@@ -151,6 +152,5 @@ def _say_failed(sweep: Path, kind: str, error: Exception) -> None:
     except OSError:
         pass  # a full disk, for instance
     if not said:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         later = f"; later: {upload_command(sweep)}" if kind == "wandb" else ""
-        print(f"logger={kind}: {reason}; trials go on without it{later}", file=sys.stderr, flush=True)
+        print(f"logger={kind}: {one_line(error)}; trials go on without it{later}", file=sys.stderr, flush=True)

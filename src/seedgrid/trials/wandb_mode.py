@@ -7,7 +7,6 @@ import hashlib
 import json
 import netrc
 import os
-import shlex
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -16,7 +15,7 @@ from filelock import FileLock
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
-from seedgrid.trials.store import is_running, read_trial, trial_folders
+from seedgrid.trials.store import read_trial, status_now, trial_folders
 
 # W&B's own server: under the one name since wandb 0.31, under the other before, and logins to either count.
 _SERVERS = ("api.forge.coreweave.com", "api.wandb.ai")
@@ -121,11 +120,9 @@ def group_of(sweep: Path) -> str:
 
 
 def read_shown(folder: Path) -> dict[str, Any]:
-    """A trial's ``trial.json`` as W&B is to show it: a running trial that no process runs is ``interrupted``."""
+    """A trial's ``trial.json`` as W&B is to show it: with the status that it has by now."""
     trial = read_trial(folder)
-    if trial["status"] == "running" and not is_running(folder):
-        trial["status"] = "interrupted"
-    return trial
+    return trial | {"status": status_now(trial["status"], folder)}
 
 
 def note_sent(folder: Path, trial: dict[str, Any], place: dict[str, str]) -> None:
@@ -178,4 +175,6 @@ def upload_hint(sweep: Path, *, every: bool = False) -> str | None:
 
 def upload_command(sweep: Path) -> str:
     """What to type to send a sweep to W&B."""
-    return f"python upload.py sweep={shlex.quote(str(sweep))}"
+    from seedgrid.command_line import command
+
+    return command("upload", sweep=str(sweep))
