@@ -300,7 +300,10 @@ def server(monkeypatch):
         opened.shutdown()
 
 
-def test_wandbs_own_client_sends_the_workspace_and_the_report_that_are_previewed(study, server, run_script, tmp_path):
+def test_wandbs_own_client_sends_the_workspace_and_the_report_that_are_previewed(
+    study, server, run_script, tmp_path, repository, monkeypatch
+):
+    monkeypatch.setattr("sys.argv", [str(repository / "dashboard.py")])  # beside it are the commands that are told
     done = run_script("dashboard.py", f"sweep={study.sweep.folder}", "logger.project=mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     workspace, report = server.views
