@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -203,6 +204,10 @@ def test_finished_trials_are_used_for_what_they_had_at_the_rung_and_lost_ones_ar
     for name, column in (("evaluations", "step"), ("train_loss", "step")):
         table = pq.read_table(sweep / lost / f"{name}.parquet")
         pq.write_table(table.filter(pa.compute.less(table[column], 10)), sweep / lost / f"{name}.parquet")
+    with np.load(sweep / lost / "predictions.npz") as archive:
+        kept = archive["steps"] < 10
+        parts = {"steps": archive["steps"][kept], "logits": archive["logits"][kept], "labels": archive["labels"]}
+    np.savez(sweep / lost / "predictions.npz", **parts)
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("init=*/*")}
     options = ("hydra.sweeper.draw=full", "hydra.sweeper.stop_at=0.75", "hydra.sweeper.keep=3")
     words = (*START_MANY, *learnable, *options, f"sweep={sweep}", f"hydra.sweeper.plan_from={full_trainings}")
