@@ -6,8 +6,13 @@ The server is a stand-in (tests/wandb_server.py), the client and the trials are 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -258,6 +263,39 @@ def test_what_an_upload_sends_of_a_trial_that_runs_is_right_when_it_has_ended(we
         assert send(f"sweep={folder.parent}") == (0, said, "")
     run()
     assert check(well, folder, "finished", "completed").starts == 3
+
+
+def test_killed_while_it_was_shown_live_a_trial_goes_on_in_its_run(well, tiny, run, tmp_path):
+    script = """
+import functools, json, sys, time, wandb
+from seedgrid.trials import record, run
+from warm_process import compose
+from seedgrid.trials.preparation import prepare
+
+wandb.Settings = functools.partial(wandb.Settings, x_file_stream_transmit_interval=0.2)  # 15 seconds otherwise
+add_step = record.TrialRecord.add_step
+
+def waiting(self, step, *row):
+    add_step(self, step, *row)
+    if step == 5:
+        time.sleep(600)  # to be killed in
+
+record.TrialRecord.add_step = waiting
+settings = compose(json.loads(sys.argv[1]))
+run.run_trial(settings, prepare(settings))
+"""
+    overrides = [*tiny, *SHORT, f"sweep={tmp_path / 'my-sweep'}", "checkpoint.minutes=0"]
+    path = {"PYTHONPATH": str(Path(__file__).parent)}
+    before = set(well.runs)
+    with subprocess.Popen([sys.executable, "-c", script, json.dumps(overrides)], env=os.environ | path) as child:
+        deadline = time.monotonic() + 120
+        while not any(len(well.runs[key].lines) >= 3 for key in well.runs.keys() - before):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        child.kill()
+    folder = run("checkpoint.minutes=0")
+    assert check(well, folder, "finished", "completed").starts == 2
+    assert upload_hint(folder.parent) is None
 
 
 def test_a_trial_that_stopped_at_a_rung_goes_on_in_its_run(well, run, tmp_path):
