@@ -267,18 +267,17 @@ def test_what_an_upload_sends_of_a_trial_that_runs_is_right_when_it_has_ended(we
 
 def test_killed_while_it_was_shown_live_a_trial_goes_on_in_its_run(well, tiny, run, tmp_path):
     script = """
-import functools, json, sys, time, wandb
+import json, sys, time
 from seedgrid.trials import record, run
 from warm_process import compose
 from seedgrid.trials.preparation import prepare
 
-wandb.Settings = functools.partial(wandb.Settings, x_file_stream_transmit_interval=0.2)  # 15 seconds otherwise
 add_step = record.TrialRecord.add_step
 
 def waiting(self, step, *row):
     add_step(self, step, *row)
     if step == 5:
-        time.sleep(600)  # to be killed in
+        time.sleep(600)  # to be killed in; W&B's client sends rows every 15 seconds
 
 record.TrialRecord.add_step = waiting
 settings = compose(json.loads(sys.argv[1]))
