@@ -101,7 +101,8 @@ def _print_table(finished: pd.DataFrame, stopped: pd.DataFrame, metric: str, div
         print("  mean, std    not available: trials were stopped for their scores")
     else:
         print(f"  mean         {scores.mean():.4f}")
-        print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
+        if len(scores) > 1:
+            print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
         print(
             f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})"
         )
