@@ -18,8 +18,8 @@ class InputError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """An error's kind and what it says, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """An error's kind and what it says, in one line; of an InputError its line."""
+    return str(error) if isinstance(error, InputError) else " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def refusal(error: OSError) -> str:

@@ -43,6 +43,14 @@ def dies_once(config):
     return OmegaConf.create({"error": "ended"})
 
 
+def begins_once(config):
+    trial = Path(config.sweep) / "init=000,order=000"
+    if not trial.exists():
+        note_start(trial)
+        trial.mkdir()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def never_begins(config):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -51,6 +59,12 @@ def test_a_worker_that_dies_before_it_has_written_anything_is_launched_again(lau
     errors = launched(dies_once, "hydra.launcher.n_jobs=2")
     assert errors == {tmp_path / "sweep" / "init=000,order=000": "ended"}
     assert capsys.readouterr().err == "\na worker died (TerminatedWorkerError); launching 1 trial again\n"
+
+
+def test_an_engine_that_refuses_later_leaves_what_ran_before_its_summary(launched, tmp_path):
+    [(trial, reason)] = launched(begins_once, "hydra.launcher.n_jobs=2").items()
+    assert trial == tmp_path / "sweep" / "init=000,order=000"
+    assert reason.startswith("hydra/launcher=workers: no trial was begun (TerminatedWorkerError: ")
 
 
 @pytest.mark.parametrize(

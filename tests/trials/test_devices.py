@@ -203,6 +203,12 @@ def test_trials_spread_over_the_gpus_before_they_share_one(gpus, no_waiting):
             pass
 
 
+def test_where_there_is_no_gpu_a_trial_that_needs_one_does_not_wait_for_it(gpus, no_waiting):
+    gpus()  # of a sweep whose trials run on another machine than its command
+    with pytest.raises(InputError, match=r"trainer\.accelerator=gpu: no GPU is visible here"), claim_gpu(2):
+        pass
+
+
 def test_a_gpu_that_is_given_back_goes_to_the_trial_that_waits(gpus, monkeypatch):
     gpus("0")
     first = claim_gpu(1)

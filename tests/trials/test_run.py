@@ -216,6 +216,16 @@ def test_damage_of_a_finished_trial_is_named_and_mended_on_request(run, tiny, se
     assert (aside / name).read_bytes() == content[: len(content) // 2]
 
 
+def test_a_record_that_cannot_be_looked_at_is_not_replaced_by_a_failure(run, tiny, settings_of, tmp_path):
+    folder = run()
+    settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
+    path = folder / "trial.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config": []}))  # of a kind that nobody expects
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert run_trial(settings, prepare(settings)).status == "failed"
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
 def test_a_trial_goes_on_when_its_terminal_is_closed(monkeypatch):
     terminal, inside = pty.openpty()
     os.close(terminal)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 import wandb
 
 from seedgrid.model import module as module_under_test
+from seedgrid.sweep import upload as upload_module
 from seedgrid.sweep.upload import upload
 from seedgrid.trials import interrupt, wandb_run
 from seedgrid.trials.preparation import prepare
@@ -215,6 +217,37 @@ def test_an_upload_that_breaks_off_goes_on_where_the_server_says_that_it_ended(w
     well.refuse, well.lines_left = 0, None
     stored = well.run(*names([folder]))
     assert (len(stored.rows), stored.state) == (lines, "running")
+    assert send(f"sweep={folder.parent}")[0] == 0
+    check(well, folder, "finished", "completed")
+
+
+def test_a_run_that_the_server_refuses_keeps_no_other_from_being_sent(well, run, logged_out, send, monkeypatch):
+    with logged_out():
+        refused, other = run(), run("seed.init=1")
+    begin = wandb_run.WandbRun.__init__
+
+    def refuse(self, folder, *given, **named):
+        if folder == refused:
+            raise wandb.errors.CommError("it was deleted")
+        begin(self, folder, *given, **named)
+
+    monkeypatch.setattr(wandb_run.WandbRun, "__init__", refuse)
+    monkeypatch.setattr(upload_module, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))  # the refused one first
+    code, out, err = send(f"sweep={other.parent}")
+    assert (code, out.splitlines()[0]) == (1, f"{other.parent}: 2 trials, 1 sent, 1 not sent")
+    assert err.startswith("  W&B: CommError: it was deleted\n")
+    check(well, other, "finished", "completed")
+
+
+def test_a_server_that_counts_rows_late_has_not_failed_and_is_asked_again(
+    well, wandb_stand_in, run, send, monkeypatch, capsys
+):
+    asked = wandb_stand_in.StoredRun.asked
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb_stand_in.StoredRun, "asked", lambda stored: asked(stored) | {"historyLineCount": 0})
+        folder = run()
+    assert capsys.readouterr().err == ""
+    assert upload_hint(folder.parent).startswith("W&B has none of 1 trials")
     assert send(f"sweep={folder.parent}")[0] == 0
     check(well, folder, "finished", "completed")
 

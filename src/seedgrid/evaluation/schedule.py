@@ -16,9 +16,14 @@ def schedule_of(evaluation: EvaluationSettings, steps: int, steps_per_epoch: int
         steps: of the whole training.
         steps_per_epoch: of one pass over the examples.
     """
-    if evaluation.schedule == "dodge2020":
-        return dodge2020_steps(steps, steps_per_epoch, evaluation.at_start)
-    return evaluation_steps(steps, steps_per_epoch, evaluation.per_epoch, evaluation.at_start)
+    return planned_steps(evaluation.schedule, evaluation.per_epoch, evaluation.at_start, steps, steps_per_epoch)
+
+
+def planned_steps(schedule: str, per_epoch: float, at_start: bool, steps: int, steps_per_epoch: int) -> list[int]:
+    """As :func:`schedule_of`, from the settings' values."""
+    if schedule == "dodge2020":
+        return dodge2020_steps(steps, steps_per_epoch, at_start)
+    return evaluation_steps(steps, steps_per_epoch, per_epoch, at_start)
 
 
 def dodge2020_steps(steps: int, steps_per_epoch: int, at_start: bool = False) -> list[int]:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from seedgrid.data.datamodule import collate
 from seedgrid.data.tokens import Tokens
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, one_line
 from seedgrid.model.layers import depths, freeze
 from seedgrid.model.network import build_network, forget_pretrained, input_names, pads_left
 from seedgrid.settings import ModelSettings, Recipe
@@ -96,5 +96,5 @@ def _failure(network: PreTrainedModel, tokens: Tokens) -> str | None:
         with torch.inference_mode():
             network(**{name: batch[name] for name in input_names(config)})
     except Exception as error:  # architectures have their own kinds
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return one_line(error)
     return None

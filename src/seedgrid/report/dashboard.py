@@ -9,7 +9,7 @@ from types import ModuleType
 
 from omegaconf import DictConfig
 
-from seedgrid.errors import InputError, plain_exit
+from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.store import find_sweeps, read_sweep
@@ -54,8 +54,7 @@ def dashboard(config: DictConfig) -> None:
     except InputError:
         raise
     except Exception as error:  # of the server, the network or the library: each has its own kinds
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"W&B: {reason}") from None
+        raise InputError(f"W&B: {one_line(error)}") from None
 
 
 def _library() -> ModuleType:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seedgrid.errors import InputError
+from seedgrid.errors import InputError, one_line
 from seedgrid.report.arrays import SEEDS, FinishedTrials, finished_trials
 from seedgrid.report.comparing import validation_examples
 from seedgrid.report.figures import scores_by_sweep
@@ -69,7 +69,7 @@ class SweepIndex:
         except InputError as error:
             problem = str(error)
         except Exception as error:  # whatever is wrong with one sweep hides no other
-            problem = f"{folder}: cannot be read ({type(error).__name__}: {error})"
+            problem = f"{folder}: cannot be read ({one_line(error)})"
         return Seen((), problem=problem)
 
     def page(self) -> str:

@@ -48,7 +48,8 @@ def check_output(folder: Path, title: str) -> None:
 def made_of(page: Path) -> str | None:
     """Digest of the trials that a page was made of; None: there is no such page."""
     try:
-        begin = page.read_text(encoding="utf-8", errors="replace")[:2000]
+        with page.open(encoding="utf-8", errors="replace") as file:
+            begin = file.read(2000)
     except OSError:
         return None
     found = _MADE_OF.search(begin)

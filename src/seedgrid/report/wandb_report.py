@@ -14,6 +14,7 @@ import wandb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from seedgrid.errors import one_line
 from seedgrid.report.section import Section
 from seedgrid.settings import LoggerSettings
 from seedgrid.trials.store import FINISHED, Sweep
@@ -59,7 +60,7 @@ def log_report(sections: Sequence[Section], sweeps: Sequence[Sweep], settings: L
             run.summary.update({f"{name}/{key}": value for name in numbers for key, value in numbers[name].items()})
             where = run.url if mode == "online" else f"{home / 'wandb'}, to be sent by wandb sync"
     except Exception as error:  # a logger is never worth a report
-        print(f"logger: {type(error).__name__}: {error}; the report on disk is complete without it", file=sys.stderr)
+        print(f"logger: {one_line(error)}; the report on disk is complete without it", file=sys.stderr)
         return
     print(f"  W&B          {where}")
 

@@ -72,7 +72,8 @@ def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
     """Run the jobs; returns what went wrong, by trial folder.
 
     Raises:
-        InputError: the launcher began no job at all: it refused them, and would do so again.
+        InputError: the launcher began no job at all: it refused them, and would do so again. Where trials ran before,
+            the summary is theirs too, and the refusal is what went wrong with the rest.
     """
     errors: dict[Path, str] = {}
     for attempt in range(1 + RELAUNCHES):
@@ -82,15 +83,19 @@ def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:
         )
         try:
             returned = launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
-        except InputError:
-            raise
         except Exception as error:  # each launcher has its own kinds for "a worker died"
-            if [last_start(job.trial) for job in jobs] == before and not interrupt.requested():
+            begun = [last_start(job.trial) for job in jobs] != before
+            refusal = str(error) if isinstance(error, InputError) else None
+            if refusal is None and not begun and not interrupt.requested():
                 launcher = engine.config.hydra.runtime.choices["hydra/launcher"]
-                raise InputError(f"hydra/launcher={launcher}: no trial was begun ({one_line(error)})") from None
+                refusal = f"hydra/launcher={launcher}: no trial was begun ({one_line(error)})"
+            if refusal is not None and not begun and attempt == 0:
+                raise InputError(refusal) from None
             jobs = [job for job in jobs if _open(job)]
             if interrupt.requested() or not jobs:
                 break
+            if refusal is not None:
+                return dict.fromkeys((job.trial for job in jobs), refusal)
             if attempt == RELAUNCHES:
                 reason = f"workers died {1 + RELAUNCHES} times, last with {one_line(error)}"
                 return dict.fromkeys((job.trial for job in jobs), reason)

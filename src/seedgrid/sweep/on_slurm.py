@@ -89,7 +89,7 @@ def run_on_slurm(
         for number, overrides in zip(numbered, job_overrides, strict=True)
     ]
     try:
-        executor = submitit.AutoExecutor(options.pop("submitit_folder"), cluster="slurm")
+        executor = submitit.AutoExecutor(Path(options.pop("submitit_folder")).expanduser(), cluster="slurm")
     except RuntimeError:
         raise InputError("hydra/launcher=slurm: no Slurm here (no srun); run the command where sbatch works") from None
     common = OmegaConf.structured(BaseQueueConf).keys()

@@ -71,8 +71,8 @@ def summarize(
         print(
             f"  warning: the trials ran with different versions of {', '.join(sweep.mixed_versions)}", file=sys.stderr
         )
-    hint = upload_hint(folder)
-    if hint is not None and redraw:
+    hint = upload_hint(folder) if redraw else None
+    if hint is not None:
         print(f"  {hint}")
     failed = _print_failures(folder, planned, errors)
     for write in (_draw, _describe_best_model, _score_test) if scored else ():

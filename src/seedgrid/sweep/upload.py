@@ -59,12 +59,16 @@ def upload(config: DictConfig) -> None:
 
 
 class _Upload:
-    """One sweep's: its trials, several at once, until one of them finds the servers out of reach."""
+    """One sweep's: its trials, several at once, until as many have failed at the servers: these are out of reach then.
+
+    A single run may be refused for itself, for instance one that somebody deleted there, whose id is not given again.
+    """
 
     def __init__(self, sweep: Path, folders: list[Path], settings: UploadSettings, address: str) -> None:
         self.sweep, self.folders, self.settings = sweep, folders, settings
         self.results: dict[Path, str] = {}
         self.errors: dict[Path, str] = {}
+        self.refused: list[Path] = []  # by the servers
         self.address = address
         self.stopped = threading.Event()
         self.page = ""
@@ -95,8 +99,10 @@ class _Upload:
         except InputError as error:
             self.errors[folder] = str(error)
         except Exception as error:  # of the server, the network or the library: each has its own kinds
-            self.stopped.set()
             self.errors[folder] = f"W&B: {one_line(error)}"
+            self.refused.append(folder)
+            if len(self.refused) >= _AT_ONCE:
+                self.stopped.set()
 
     def _send(self, folder: Path) -> str:
         from seedgrid.trials.wandb_run import WandbRun
@@ -114,6 +120,8 @@ class _Upload:
             for step, values in rows:
                 run.row(step, values)
             run.finish(trial)
+        if not is_sent(folder, trial):
+            raise InputError(f"{folder}: W&B does not count all of its rows yet; the same command asks again")
         return "sent"
 
     def _place(self, trial: dict[str, Any]) -> LoggerSettings:
@@ -135,5 +143,5 @@ class _Upload:
             print(f"  {self.page}")
         for reason in dict.fromkeys(self.errors.values()):
             print(f"  {reason}", file=sys.stderr)
-        if self.stopped.is_set():
+        if self.refused:
             print("  the same command goes on where this one stopped", file=sys.stderr)

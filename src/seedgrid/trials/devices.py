@@ -51,6 +51,14 @@ def usable_gpus() -> tuple[tuple[str, ...], str]:
     return names[:count], f"no GPU can be used: {reason}; use trainer=cpu, or check nvidia-smi"
 
 
+def _gpus() -> tuple[str, ...]:
+    """Those that can be used; raises InputError if there are none."""
+    names, reason = usable_gpus()
+    if not names:
+        raise InputError(f"trainer.accelerator=gpu: {reason}")
+    return names
+
+
 def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str]:
     """Device type (``cpu`` or ``gpu``) and precision of a trial, here or on another machine.
 
@@ -61,9 +69,7 @@ def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str
     if device == "auto":
         device = "gpu" if usable_gpus()[0] else "cpu"
     if device == "gpu" and not elsewhere:
-        names, reason = usable_gpus()
-        if not names:
-            raise InputError(f"trainer.accelerator=gpu: {reason}")
+        _gpus()
     if trainer.precision == "auto":
         return device, "bf16-mixed" if device == "gpu" else "32-true"
     if device == "cpu" and trainer.precision == "16-mixed":
@@ -89,12 +95,16 @@ def claim_gpu(per_gpu: int) -> Iterator[int]:
 
     A claim is a lock on a file that goes with the process, so it holds between all sweeps of this user on this machine
     and cannot be left behind.
+
+    Raises:
+        InputError: there is none to wait for, as on another machine than the sweep's.
     """
+    names = _gpus()
     folder = Path(tempfile.gettempdir()) / f"seedgrid-gpus-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     while True:
         for slot in range(per_gpu):
-            for index, name in enumerate(usable_gpus()[0]):
+            for index, name in enumerate(names):
                 lock = FileLock(folder / f"gpu-{name}-{slot}.lock", timeout=0)
                 try:
                     lock.acquire()

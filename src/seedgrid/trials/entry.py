@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seedgrid.errors import InputError, one_line, plain_exit
+from seedgrid.errors import one_line, plain_exit
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials import interrupt
@@ -44,7 +44,7 @@ def train(config: DictConfig) -> object:
         except Exception as error:
             from seedgrid.trials.run import Outcome
 
-            return Outcome("failed", str(error) if isinstance(error, InputError) else one_line(error))
+            return Outcome("failed", one_line(error))
         finally:
             if os.getppid() != parent and multiprocessing.current_process().name.startswith("LokyProcess"):
                 os._exit(1)  # the sweep was killed: nobody waits for an answer, and joblib's worker would wait for work

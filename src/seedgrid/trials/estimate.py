@@ -14,6 +14,7 @@ from seedgrid.data.tokens import Tokens, read_tokens
 from seedgrid.errors import InputError, one_line
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.model.module import FineTuning
+from seedgrid.model.network import pads_left
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.run import configure_process, network_of
@@ -45,7 +46,8 @@ def _seconds(settings: Settings, prepared: Prepared) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, fused=True)
 
     def seconds_of(tokens: Tokens, indices: np.ndarray, training: bool) -> float:
-        batch = collate_packed(tokens, indices) if packing else collate(tokens, indices, 0)
+        padding = network.config.pad_token_id or 0, pads_left(network.config)
+        batch = collate_packed(tokens, indices) if packing else collate(tokens, indices, *padding)
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         begin = time.perf_counter()
         with torch.autocast(device.type, mixed) if mixed else nullcontext():

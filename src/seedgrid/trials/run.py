@@ -118,16 +118,17 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
     for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
         part.unlink()
     try:
-        record = _new_record(settings, prepared, folder)
+        begun = _new_record(settings, prepared, folder)
         try:
-            status, state = _earlier(folder, record, settings.rung)
+            status, state = _earlier(folder, begun, settings.rung)
         except InputError as error:
             if not settings.redo:
                 return Outcome("failed", str(error))
             _move_aside(folder)
-            record, status, state = _new_record(settings, prepared, folder), None, None
+            begun, status, state = _new_record(settings, prepared, folder), None, None
         if status is not None:
             return Outcome(status)
+        record = begun  # from here on, it replaces what is there
         if state is not None and settings.rung is not None and state["step"] >= settings.rung:
             _leave_at_rung(record, settings.rung, lambda: None, state["seconds"])  # its checkpoint is there
             return Outcome("stopped")

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from seedgrid.errors import InputError
-from seedgrid.evaluation.schedule import dodge2020_steps, evaluation_steps
+from seedgrid.evaluation.schedule import planned_steps
 from seedgrid.seeds import Seeds
 from seedgrid.tasks import majority_score
 
@@ -200,7 +200,7 @@ def read_trial(folder: Path) -> dict[str, Any]:
 def check_finished(folder: Path) -> None:
     """Raise InputError unless all files of a finished or stopped trial are there, can be opened, and are complete."""
     evaluated = predicted = None
-    for name in ("evaluations.parquet", "train_loss.parquet", NORMS, "predictions.npz"):
+    for name in ("evaluations.parquet", NORMS, "predictions.npz"):
         path = folder / name
         try:
             if name == "predictions.npz":
@@ -245,7 +245,7 @@ def check_complete(folder: Path, trial: dict[str, Any], evaluated: Sequence[int]
 
 
 def find_gap(
-    status: str, steps: int, losses: int | None, evaluated: Sequence[int], planned: tuple[int, ...] | None
+    status: str, steps: int, losses: int | None, evaluated: Sequence[int], planned: Sequence[int] | None
 ) -> str | None:
     """Why a trial's record cannot be; None if it can.
 
@@ -271,23 +271,19 @@ def find_gap(
     return None
 
 
-def _planned(trial: dict[str, Any]) -> tuple[int, ...] | None:
+def _planned(trial: dict[str, Any]) -> Sequence[int] | None:
     per_epoch = trial.get("steps_per_epoch")
     return None if per_epoch is None else planned_evaluations(trial["config"], trial["steps"], per_epoch)
 
 
-def planned_evaluations(config: dict[str, Any], steps: int, steps_per_epoch: int) -> tuple[int, ...] | None:
+def planned_evaluations(config: dict[str, Any], steps: int, steps_per_epoch: int) -> Sequence[int] | None:
     """Steps at which a recorded configuration has a trial evaluated; None where it does not say."""
     evaluation = config.get("evaluation", {})
     asked = [evaluation.get(name) for name in ("schedule", "per_epoch", "at_start")]
-    return None if None in asked else _schedule(*asked, steps, steps_per_epoch)
+    return None if None in asked else _planned_steps(*asked, steps, steps_per_epoch)
 
 
-@lru_cache(maxsize=16)
-def _schedule(kind: str, per_epoch: float, at_start: bool, steps: int, steps_per_epoch: int) -> tuple[int, ...]:
-    if kind == "dodge2020":
-        return tuple(dodge2020_steps(steps, steps_per_epoch, at_start))
-    return tuple(evaluation_steps(steps, steps_per_epoch, per_epoch, at_start))
+_planned_steps = lru_cache(maxsize=16)(planned_steps)  # the same of all trials of a sweep
 
 
 @dataclass(frozen=True)
