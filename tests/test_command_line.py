@@ -34,13 +34,20 @@ def test_what_is_quoted_is_read_back_to_the_letter(name):
     ("word", "swept", "answer"),
     [
         ("file.csv", True, "not of the form key=value; a value with blanks is quoted: 'key=\"a value\"'"),
+        ("src", True, "not of the form key=value; a sweep's folder: sweep=src"),
+        (
+            "seed.init=range(0,5",
+            True,
+            "cannot be read; several seeds are swept over with -m: seed.init=0,1,2 or 'seed.init=range(0,5)'",
+        ),
         ("seed.init=0,1", False, "several values are swept over with -m"),
         ("seed.init=range(0,5)", False, "several values are swept over with -m"),
         ("a.b=x,y", False, "several values are swept over with -m; one text with a comma is quoted: 'a.b=\"x,y\"'"),
         ("a.b=[x (1),y]", True, 'cannot be read; texts that are not plain words are quoted: \'a.b=["a (b)","c"]\''),
     ],
 )
-def test_other_words_that_cannot_be_meant_are_said_to_be_so(word, swept, answer):
+def test_other_words_that_cannot_be_meant_are_said_to_be_so(word, swept, answer, repository, monkeypatch):
+    monkeypatch.chdir(repository)
     assert refusal(word, swept) == answer
 
 

@@ -54,7 +54,11 @@ def refusal(word: str, swept: bool) -> str | None:
     try:
         parser.parse_override(f"{key}=null" if equals else word)
     except HydraException:
+        if not equals and Path(word).is_dir():
+            return f"not of the form key=value; a sweep's folder: {shlex.quote(f'sweep={_plain_or_quoted(word)}')}"
         return f"not of the form key=value; a value with blanks is quoted: {_typed('key', 'a value')}"
+    if key.startswith("seed."):
+        return f"cannot be read; several seeds are swept over with -m: {key}=0,1,2 or '{key}=range(0,5)'"
     if value.startswith(("[", "{")):
         items = f"[{quoted('a (b)')},{quoted('c')}]"
         return f"cannot be read; texts that are not plain words are quoted: {shlex.quote(f'{key}={items}')}"

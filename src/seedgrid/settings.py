@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,6 +25,8 @@ Count = Annotated[int, Field(ge=1)]
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
+# The kinds of task.source, each with keys of its own.
+_SOURCES = get_args(Task.model_fields["source"].annotation)
 # What pydantic adds to the path of a key under a union; no part of what the user wrote.
 _UNION_MEMBERS = ("glue", "files", "grammar", "list[str]", "list[int]", "str", "int")
 
@@ -253,6 +255,11 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         if first["type"] == "extra_forbidden":
             for part in reversed(prefix):
                 values = {part: values}
+            if any(f"task.source.{name}" == key for source in _SOURCES for name in source.model_fields):
+                raise InputError(
+                    f"{key}: no key of task.source.kind={first['loc'][-2]}; an experiment that sets it is of its own"
+                    " task: leave out experiment=NAME or task=NAME"
+                ) from None
             raise InputError(f"{key}: no such key; {instead(key, values)}") from None
         if first["type"] == "model_type" and len(first["loc"]) == 1:
             names = kind.model_fields[first["loc"][0]].annotation.model_fields

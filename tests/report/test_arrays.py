@@ -109,6 +109,12 @@ def test_evaluations_at_the_usual_steps_stay_as_they_are(per_epoch, study_of):
     np.testing.assert_array_equal(study.even_epochs, study.epochs)
 
 
+def test_a_folder_without_trials_is_said_to_have_none(study_of):
+    sweep = study_of(CURVES, GRID).sweep
+    with pytest.raises(InputError, match="it holds no trials; name a sweep's folder"):
+        finished_trials(replace(sweep, trials=sweep.trials[:0]))
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

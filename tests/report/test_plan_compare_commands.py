@@ -103,7 +103,8 @@ def test_of_other_peoples_trials_it_is_not_known_what_differs(entry, sweeps, tmp
     export_parquet([other], tmp_path / "slow.parquet")
     compare(entry("compare", f"a={sweeps / 'fast'}", f"b={tmp_path / 'slow.parquet'}", "max_budget=0"))
     said = " ".join(capsys.readouterr().out.split())
-    assert "not known: not both were trained by this program" in said
+    assert "What differs is not known: slow came without settings." in said
+    assert "recipe.epochs" not in said
     assert "two sweeps of one method" not in said
 
 

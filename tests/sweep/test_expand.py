@@ -59,6 +59,20 @@ def test_studies_that_bring_their_own_seeds_are_not_swept(planned):
     assert len(planned("experiment=debug", "recipe.epochs=1,2")) == 2
 
 
+def test_pairs_and_orders_of_their_own_are_not_both_had(planned):
+    with pytest.raises(InputError, match=r"^seed=paired, and seed\.order=range\(0,2\) .*for pairs add 'seed\.order=\$"):
+        planned("experiment=debug", "seed=paired")
+    [sweep] = planned("experiment=debug", "seed=paired", "seed.order=${seed.init}")
+    assert sweep.seeds == (Seeds(init=0, order=0), Seeds(init=1, order=1))
+
+
+def test_an_experiment_with_another_task_than_its_own_is_said_to_be_so(planned):
+    with pytest.raises(
+        InputError, match=r"^task\.source\.train_size: .*kind=files; .*leave out experiment=NAME or task="
+    ):
+        planned("experiment=debug", "task=csv", "task.source.train=a.csv", "task.source.validation=b.csv")
+
+
 @pytest.mark.parametrize("paths", ["a/b,a_b", "a,a"])
 def test_swept_values_that_would_share_a_folder_are_refused(planned, paths):
     with pytest.raises(InputError, match=r"two swept values share this folder; run them one by one"):

@@ -163,6 +163,7 @@ def test_trials_of_a_user_without_a_login_are_sent_from_their_records_once_howev
         hint = f"W&B has none of 3 trials; python upload.py sweep={sweep} sends what it lacks (once you are logged in: "
         assert upload_hint(sweep).startswith(hint)
         assert send(f"sweep={sweep}")[0] == "error: no W&B account: log in with `wandb login`"
+        assert send(f"sweep={sweep}-other")[0].endswith("no trial there yet; start a sweep, or name another folder")
     assert not (sweep / "wandb").exists()
     assert not any(run.group == "my-sweep" and run.name in names(folders) for run in well.runs.values())
     code, out, err = send(f"sweep={sweep}")

@@ -142,6 +142,8 @@ class FinishedTrials:
 
 def _why_none(sweep: Sweep) -> str:
     """What became of a sweep's trials where none has a score, and what to do about it."""
+    if sweep.trials.empty:
+        return "it holds no trials; name a sweep's folder"
     counts = sweep.trials["status"].value_counts()
     if len(sweep.trials) == counts.get("nonfinite", -1):
         rate = sweep.config.get("recipe", {}).get("learning_rate")

@@ -429,7 +429,8 @@ def seed_pairs_needed(compared: Compared, power: float) -> Section:
     missing = ()
     if needed.trials_in_grid is None:
         missing = (
-            f"{' and '.join(compared.names)}: a grid: what each seed contributes is not known from independent pairs",
+            f"{' and '.join(compared.names)}: for how large a grid is not known, as independent pairs do not tell what"
+            " each seed contributes",
         )
     else:
         grid = f"{needed.inits:,} x {needed.orders:,}"
@@ -507,7 +508,8 @@ def configuration(compared: Compared) -> Section:
     differing = _differing(*settings)
     keys = compared.differing
     if keys is None:
-        reading = "Whether they differ in more is not known: not both were trained by this program."
+        unknown = [each.name for each in (compared.a, compared.b) if not each.sweep.identity]
+        reading = f"What differs is not known: {listed(unknown)} came without settings."
     elif keys:
         reading = (
             f"The sweeps differ in {count(len(keys), 'setting')} that can change a trial's numbers: {listed(keys)}."
@@ -538,7 +540,7 @@ def configuration(compared: Compared) -> Section:
             "Of each sweep's first trial: settings, digests of its data and weights; of all trials: package versions."
             " Names and places change no number; versions may."
         ),
-        table=table if differing else None,
+        table=table if differing and keys is not None else None,
     )
 
 

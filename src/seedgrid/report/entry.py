@@ -18,6 +18,7 @@ from seedgrid.report.all_sections import build_sections, count_parts
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.page import check_output, write_report
 from seedgrid.report.section import Section
+from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.released import read_released
 from seedgrid.trials.store import Sweep, find_sweeps, read_sweep
@@ -187,10 +188,10 @@ def _finished(sweeps: Sequence[Sweep]) -> tuple[list[FinishedTrials], list[str]]
 def describe(study: FinishedTrials) -> str:
     """One line: what a sweep is of, its seeds, how many of its trials count, and what became of the others."""
     sweep, trials = study.sweep, study.trials
-    of = " of ".join(filter(None, (f"{len(trials)} finished trials", sweep.config.get("model", {}).get("name"))))
+    of = " of ".join(filter(None, (count(len(trials), "finished trial"), sweep.config.get("model", {}).get("name"))))
     parts = [f"{study.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric})"]
     if sweep.seeded:
-        seeds = f"{trials['init'].nunique()} init and {trials['order'].nunique()} order seeds"
+        seeds = f"{trials['init'].nunique()} init and {count(trials['order'].nunique(), 'order seed')}"
         if trials["dropout"].nunique() > 1:
             seeds += f", {trials['dropout'].nunique()} dropout seeds"
         parts.append(seeds)

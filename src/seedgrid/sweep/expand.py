@@ -86,6 +86,11 @@ def plan_sweeps(
         for key, override in chosen.items()
         if override.is_sweep_override() and key not in seed_axes
     ]
+    if "seed.order" in seed_axes and config.hydra.runtime.choices.get("seed") == "paired":
+        raise InputError(
+            f"seed=paired, and {chosen['seed.order'].input_line} (here or by an experiment): for pairs add"
+            " 'seed.order=${seed.init}', for a grid leave out seed=paired"
+        )
     composed = []
     for combination in itertools.product(*swept):
         overrides = (*constant, *combination)

@@ -43,16 +43,16 @@ class UploadSettings(SettingsGroup):
 def upload(config: DictConfig) -> None:
     """Send what W&B lacks of each sweep; exits with code 1 where something of it could not be sent."""
     settings = read_config(config, UploadSettings)
+    trials = {sweep: [folder for _, folder in trial_folders(sweep)] for sweep in find_sweeps(settings.sweep)}
+    for sweep, folders in trials.items():
+        if not folders:
+            raise InputError(f"sweep={sweep}: no trial there yet; start a sweep, or name another folder")
     check_account()
-    sweeps = find_sweeps(settings.sweep)
     from seedgrid.trials.wandb_run import set_up  # W&B's library takes a while
 
     address = set_up().base_url
     failed = False
-    for sweep in sweeps:
-        folders = [folder for _, folder in trial_folders(sweep)]
-        if not folders:
-            raise InputError(f"sweep={sweep}: no trial there yet; start a sweep, or name another folder")
+    for sweep, folders in trials.items():
         failed = not _Upload(sweep, folders, settings, address).run() or failed
     if failed:
         sys.exit(1)

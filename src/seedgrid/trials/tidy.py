@@ -415,7 +415,7 @@ def read_exported(path: Path | str) -> list[Sweep]:
     described = _read_facts(path)
     if described is None:
         raise InputError(
-            f"{path}: is no whole export of seedgrid with its metadata; export again, or write the trials as CSV and"
+            f"{path}: no whole export of seedgrid with its metadata; export again, or write the trials as CSV and"
             " use source=csv"
         )
     for facts in described:
