@@ -13,6 +13,7 @@ from hydra.types import HydraContext, RunMode
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import plan_sweeps, read_once
+from seedgrid.sweep.grid import print_left
 
 
 @contextmanager
@@ -86,3 +87,11 @@ def test_a_folder_that_refers_to_nothing_or_to_home_is_one_line_and_home(planned
         planned("sweep='${nope}'")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert planned("sweep='~/mine'")[0].settings.sweep == "/home/somebody/mine"
+
+
+def test_of_a_large_grid_a_dry_run_lists_the_first_trials_and_counts_the_others(capsys):
+    print_left({Seeds(init=init): "missing" for init in range(25)})
+    assert len(capsys.readouterr().out.splitlines()) == 25
+    print_left({Seeds(init=init): "missing" for init in range(625)})
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert (first, last) == ("  would run init=000,order=000", "  would run 615 more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,10 +107,22 @@ def _announce(
         print(f"  each {ready.steps} steps on {ready.device}, {ready.precision}; fingerprint {ready.fingerprint}")
         for remark in ready.remarks:
             print(f"  {remark}")
-        for seeds, status in left.items():
-            print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
+        print_left(left)
         if left:
             print_duration(engine, sweep, ready, [(len(left), 1.0)])
+
+
+def print_left(left: dict[Seeds, str]) -> None:
+    """Say which trials would run: all of a quickstart's, of a large grid's the first.
+
+    Args:
+        left: their seeds and status.
+    """
+    shown = len(left) if len(left) <= 25 else 10
+    for seeds, status in itertools.islice(left.items(), shown):
+        print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
+    if shown < len(left):
+        print(f"  would run {len(left) - shown:,} more")
 
 
 def print_duration(engine: Engine, sweep: PlannedSweep, prepared: Prepared, stages: list[tuple[int, float]]) -> None:

@@ -14,7 +14,7 @@ from filelock import Timeout
 from seedgrid.errors import refusal
 from seedgrid.report.wording import count
 from seedgrid.sweep.expand import plan_sweeps
-from seedgrid.sweep.grid import print_duration, run_command, statuses
+from seedgrid.sweep.grid import print_duration, print_left, run_command, statuses
 from seedgrid.sweep.launch import RELAUNCHES, Engine, launch
 from seedgrid.sweep.plan import check_choices, make_plan, read_options
 from seedgrid.sweep.progress import SweepProgress
@@ -23,7 +23,7 @@ from seedgrid.sweep.summary import compare_sweeps, print_commands, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.rungs import Expected
-from seedgrid.trials.store import trial_lock, trial_name
+from seedgrid.trials.store import trial_lock
 
 
 def run_start_many(
@@ -130,8 +130,7 @@ def _announce(engine: Engine, study: Study) -> None:
         print(f"  {_label(study, stage)}{count(entrants)}, {done} done{kept}")
     print(f"  cost         {cost:.2f} full trainings; all {every} in full: {every}")
     todo = [seeds_of(job.trial.name) for job in study.jobs(current, {})]
-    for seeds, status in statuses(study.sweep, todo).items():
-        print(f"  would run {trial_name(seeds)}" + ("" if status == "missing" else f" ({status})"))
+    print_left(statuses(study.sweep, todo))
     if any(trials for trials, _ in stages):
         print_duration(engine, study.sweep, study.prepared, stages)
 

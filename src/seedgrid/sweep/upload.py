@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +100,8 @@ class _Upload:
         except InputError as error:
             self.errors[folder] = str(error)
         except Exception as error:  # of the server, the network or the library: each has its own kinds
-            self.errors[folder] = f"W&B: {one_line(error)}"
+            # One fault is one line, whichever of the runs it is said of.
+            self.errors[folder] = f"W&B: {re.sub(r'run [0-9a-f]{16}', 'a run', one_line(error))}"
             self.refused.append(folder)
             if len(self.refused) >= _AT_ONCE:
                 self.stopped.set()
