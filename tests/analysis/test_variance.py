@@ -206,13 +206,13 @@ def test_components_recovers_the_known_variances_of_three_seeds():
         found = np.array(
             [
                 [part.variance for part in components(with_gaps(grid, share, seed), draws=2).every]
-                for seed, grid in enumerate(crossed_three(generator, 6, 6, 6, truth) for _ in range(200))
+                for seed, grid in enumerate(crossed_three(generator, 6, 6, 6, truth) for _ in range(100))
             ]
         )
-        # Unbiased estimates: 7 means of 200 within 3.5 standard errors, which all holds 997 times in 1,000.
+        # Unbiased estimates: 7 means of 100 within 3.5 standard errors, which all holds 997 times in 1,000.
         error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
         assert np.all(np.abs(found.mean(axis=0) - truth) < 3.5 * error)
-        assert np.all(error < 0.03)
+        assert np.all(error < 0.04)
 
 
 def test_pairs_of_seeds_fool_the_permutation_test_of_one_seed_but_not_its_quasi_f():
