@@ -53,9 +53,8 @@ format: setup ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# In the order of their names: left to itself, xdist ends with the files of few and long tests, on one core.
 test: lint ## Lint, then run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 clean: ## Remove .venv and caches; never touches runs/
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
