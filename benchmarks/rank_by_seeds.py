@@ -39,7 +39,7 @@ from scipy import stats
 
 from seedgrid.analysis.prediction import predict_pairs, promising_pairs
 from seedgrid.analysis.variance import grid_mean
-from seedgrid.trials.store import read_sweep
+from seedgrid.records.store import read_sweep
 
 STOP_AT = 0.25
 CHANCE = -5.0

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seedgrid.records.store import RECORD_VERSION, read_sweep, read_trial, trial_folders, trial_name
 from seedgrid.seeds import Seeds
-from seedgrid.trials.store import RECORD_VERSION, read_sweep, read_trial, trial_folders, trial_name
 
 
 def write(folder: Path, trials: int, steps: int, evaluations: int) -> None:

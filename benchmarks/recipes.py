@@ -29,11 +29,11 @@ from statsmodels.stats.multitest import multipletests
 
 from seedgrid.analysis.expected import expected_max
 from seedgrid.errors import plain_exit
+from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.comparing import check_comparable
 from seedgrid.report.comparison import compare_trials
 from seedgrid.report.wording import p_value
-from seedgrid.trials.tidy import read_trials
 
 
 def steps_of(study: FinishedTrials) -> int:

@@ -29,9 +29,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import read_sweep
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.devices import workers
-from seedgrid.trials.store import read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = workers("cpu", threads=1, per_gpu=1)

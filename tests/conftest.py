@@ -42,10 +42,10 @@ from seedgrid.evaluation.callback import Evaluation
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.vocabulary import keep_used_words, whole_state
+from seedgrid.records.record import TrialRecord
+from seedgrid.records.store import trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Recipe, Settings, read_settings
-from seedgrid.trials.record import TrialRecord
-from seedgrid.trials.store import trial_name
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seedgrid.errors import InputError, plain_exit
-from seedgrid.trials.store import read_sweep
+from seedgrid.records.store import read_sweep
 
 
 def test_what_cannot_be_used_is_one_line_and_other_errors_stay_what_they_are():

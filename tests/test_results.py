@@ -18,8 +18,8 @@ from seedgrid.analysis.scores import score
 from seedgrid.analysis.selection import honest_best
 from seedgrid.analysis.stopping import expected_best
 from seedgrid.analysis.variance import components
+from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import finished_trials
-from seedgrid.trials.tidy import read_trials
 
 GRIDS = ("mrpc", "rte", "cola")
 RECIPES = ("default", "dodge2020", "dodge2020_as_written", "zhang2021", "mosbach2021")

@@ -9,9 +9,9 @@ import re
 import pytest
 
 import seedgrid.analysis
+from seedgrid.records.store import read_sweep
 from seedgrid.report.all_sections import build_sections
 from seedgrid.report.arrays import finished_trials
-from seedgrid.trials.store import read_sweep
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seedgrid.records.store import Sweep, with_best
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.trials.store import Sweep, with_best
 
 CONFIG = {
     "task": {"name": "mrpc", "metric": "acc_and_f1"},

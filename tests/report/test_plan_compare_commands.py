@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from seedgrid.records.store import read_sweep
+from seedgrid.records.tidy import export_parquet, read_csv_trials
 from seedgrid.report.comparing import compare
 from seedgrid.report.planning import plan
-from seedgrid.trials.store import read_sweep
-from seedgrid.trials.tidy import export_parquet, read_csv_trials
 
 
 @pytest.fixture(scope="module")

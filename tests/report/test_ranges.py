@@ -10,10 +10,10 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 
 from seedgrid.analysis.scores import score
+from seedgrid.records.store import trial_name
 from seedgrid.report import all_sections, comparison
 from seedgrid.report.figures import scores_by_sweep
 from seedgrid.seeds import Seeds
-from seedgrid.trials.store import trial_name
 
 LABELS = np.arange(40) % 2
 GRID = [(init, order) for init in range(3) for order in range(3)]

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from seedgrid.analysis.expected import expected_max
+from seedgrid.records.store import find_sweeps, read_sweep
 from seedgrid.report.entry import report
-from seedgrid.trials.store import find_sweeps, read_sweep
 
 
 @pytest.fixture(scope="module")

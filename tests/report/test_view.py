@@ -22,10 +22,10 @@ from urllib.request import urlopen
 import pyarrow.parquet as pq
 import pytest
 
+from seedgrid.records.store import read_sweep, trial_lock
 from seedgrid.report.comparing import compare
 from seedgrid.report.viewing import ViewSettings, open_server, view
 from seedgrid.settings import read_config
-from seedgrid.trials.store import read_sweep, trial_lock
 
 WAITING = "<h1>Making "
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from seedgrid.analysis.expected import expected_max
+from seedgrid.records.store import read_sweep
 from seedgrid.report.arrays import finished_trials
 from seedgrid.report.sections.expected import expected_best
 from seedgrid.report.wandb_dashboard import Place, build_report, preview
@@ -18,7 +19,6 @@ from seedgrid.report.wandb_report import log_report
 from seedgrid.settings import LoggerSettings
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
-from seedgrid.trials.store import read_sweep
 
 PLACE = Place("https://wandb.example.org", "me", "mine")
 

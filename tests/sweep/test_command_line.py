@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from seedgrid.command_line import quoted
+from seedgrid.records.store import read_sweep
 from seedgrid.sweep.status import SweepWatch
 from seedgrid.trials.asked import write_grid
-from seedgrid.trials.store import read_sweep
 
 GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 

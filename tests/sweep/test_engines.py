@@ -8,8 +8,8 @@ import time
 import pytest
 from joblib import Parallel, delayed
 
+from seedgrid.records.store import read_sweep
 from seedgrid.trials.entry import keep_worker
-from seedgrid.trials.store import read_sweep
 
 PAIRS = ("seed.init=0,1", "seed.order=1")
 NAMES = ("init=000,order=001", "init=001,order=001")

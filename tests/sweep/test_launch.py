@@ -13,9 +13,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import note_start
 from seedgrid.sweep import on_ray
 from seedgrid.sweep.launch import Engine, Job, launch
-from seedgrid.trials.store import note_start
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from seedgrid.analysis.expected import expected_max
 from seedgrid.analysis.stopping import best_plan
 from seedgrid.errors import InputError
 from seedgrid.evaluation.schedule import schedule_of
+from seedgrid.records.store import trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.settings import steps_per_epoch
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.plan import check_choices, make_plan, read_options
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.store import trial_name
 
 NOTHING = {
     **dict.fromkeys(("start", "stop_at", "keep", "rungs", "budget", "plan_from")),

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from seedgrid.records.store import read_sweep, trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.draws import draw_order
 from seedgrid.trials.rungs import FILE
-from seedgrid.trials.store import read_sweep, trial_name
 
 GRID = ("seed.init=range(0,3)", "seed.order=range(0,3)")
 START_MANY = ("-m", "hydra/sweeper=start_many", *GRID)

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import trial_lock
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.status import OF_LATE, SweepWatch
 from seedgrid.sweep.watch import watch
 from seedgrid.trials.asked import forget_grid, write_grid
 from seedgrid.trials.rungs import FILE, Decision, Outcome, Rung, StartMany
-from seedgrid.trials.store import trial_lock
 
 # Trials as write_sweep writes them: evaluations at steps 10, 20 and 30 of 30, in 120 seconds.
 NAMES = [f"init=000,order={order:03d}" for order in range(4)]

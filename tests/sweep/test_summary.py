@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from seedgrid.model.network import build_network
+from seedgrid.records.store import trial_lock
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.summary import summarize
 from seedgrid.trials.best_model import keep_if_best
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.store import trial_lock
 
 GRID = [Seeds(init=init, order=order) for init, order in np.ndindex(2, 3)]
 

@@ -11,11 +11,11 @@ import pytorch_lightning as pl
 
 from seedgrid.model.layers import layer_groups
 from seedgrid.model.network import build_network
+from seedgrid.records.store import NORMS
 from seedgrid.trials import interrupt
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
-from seedgrid.trials.store import NORMS
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
+from seedgrid.records.record import TrialRecord
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.run import run_trial
 
 

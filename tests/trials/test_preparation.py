@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import trial_lock
 from seedgrid.trials.preparation import claim, prepare
 from seedgrid.trials.run import run_trial
-from seedgrid.trials.store import trial_lock
 
 
 @pytest.fixture

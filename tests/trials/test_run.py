@@ -15,10 +15,10 @@ import pytest
 
 from seedgrid import __version__
 from seedgrid.model import module as module_under_test
-from seedgrid.trials import record
+from seedgrid.records import record
+from seedgrid.records.store import read_sweep
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial, say
-from seedgrid.trials.store import read_sweep
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import read_trial, trial_lock, trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.trials import interrupt, rungs
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
 from seedgrid.trials.rungs import FILE, Rung, StartMany, rank, read_start_many, score_at
-from seedgrid.trials.store import read_trial, trial_lock, trial_name
 
 STEPS = 18
 # What a record has besides its status, and nothing here reads.

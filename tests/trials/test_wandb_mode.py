@@ -10,7 +10,7 @@ import pytest
 
 from seedgrid.command_line import command
 from seedgrid.errors import InputError
-from seedgrid.trials.store import read_trial, trial_lock
+from seedgrid.records.store import read_trial, trial_lock
 from seedgrid.trials.wandb_mode import (
     check_account,
     forget_other_runs,

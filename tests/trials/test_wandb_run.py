@@ -20,14 +20,14 @@ import pytest
 import wandb
 
 from seedgrid.model import module as module_under_test
+from seedgrid.records.record import TrialRecord
+from seedgrid.records.store import read_sweep, trial_lock
 from seedgrid.sweep import upload as upload_module
 from seedgrid.sweep.upload import upload
 from seedgrid.trials import interrupt, wandb_run
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.run import run_trial
 from seedgrid.trials.rungs import Rung, StartMany
-from seedgrid.trials.store import read_sweep, trial_lock
 from seedgrid.trials.wandb_mode import run_lock, upload_hint
 
 SHORT = ["logger=wandb", "logger.tags=[mine]", "recipe.epochs=1", "gradient_norms=5", "keep_best=false"]
@@ -302,7 +302,8 @@ def test_what_an_upload_sends_of_a_trial_that_runs_is_right_when_it_has_ended(we
 def test_killed_while_it_was_shown_live_a_trial_goes_on_in_its_run(well, tiny, run, tmp_path):
     script = """
 import json, sys, time
-from seedgrid.trials import record, run
+from seedgrid.records import record
+from seedgrid.trials import run
 from warm_process import compose
 from seedgrid.trials.preparation import prepare
 

@@ -17,8 +17,9 @@ import torch
 from omegaconf import open_dict
 
 from seedgrid import files
+from seedgrid.records import record
 from seedgrid.settings import read_settings
-from seedgrid.trials import best_model, checkpoint, record, run
+from seedgrid.trials import best_model, checkpoint, run
 from seedgrid.trials.preparation import prepare
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -11,8 +11,8 @@ import pandas as pd
 from seedgrid.analysis.comparison import LabelledGrid
 from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
+from seedgrid.records.store import FINISHED, Sweep
 from seedgrid.report.wording import listed
-from seedgrid.trials.store import FINISHED, Sweep
 
 SEEDS = ["init", "order", "dropout"]
 # Beyond it, trials without a common design would fill memory with empty cells.

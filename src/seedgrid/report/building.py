@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import read_sweep
 from seedgrid.report.comparing import make_comparison, read_pair
 from seedgrid.report.entry import make_report
-from seedgrid.trials.store import read_sweep
 
 # Not forked from a server that has threads; and what these import, a page does not wait for.
 _PROCESSES = multiprocessing.get_context("forkserver")

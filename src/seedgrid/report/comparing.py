@@ -14,14 +14,14 @@ from pydantic import Field
 from rich.console import Console
 
 from seedgrid.errors import InputError, plain_exit
+from seedgrid.records.store import Sweep
+from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.comparison import build_sections, cautions, compare_trials
 from seedgrid.report.page import cell, check_output, write_report
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count
 from seedgrid.settings import SettingsGroup, read_config
-from seedgrid.trials.store import Sweep
-from seedgrid.trials.tidy import read_trials
 
 # Starts the title of every page of this command, by which it knows its own.
 _TITLE = "Method or seed:"

@@ -10,9 +10,9 @@ from types import ModuleType
 from omegaconf import DictConfig
 
 from seedgrid.errors import InputError, one_line, plain_exit
+from seedgrid.records.store import find_sweeps, read_sweep
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
-from seedgrid.trials.store import find_sweeps, read_sweep
 from seedgrid.trials.wandb_mode import check_account, upload_hint
 
 

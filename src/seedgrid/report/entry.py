@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seedgrid.errors import InputError, plain_exit
+from seedgrid.records.released import read_released
+from seedgrid.records.store import Sweep, find_sweeps, read_sweep
+from seedgrid.records.tidy import check_export, export_parquet, read_csv_trials, read_exported
 from seedgrid.report.all_sections import build_sections, count_parts
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.page import check_output, write_report
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
-from seedgrid.trials.released import read_released
-from seedgrid.trials.store import Sweep, find_sweeps, read_sweep
-from seedgrid.trials.tidy import check_export, export_parquet, read_csv_trials, read_exported
 
 _TITLE = "What the seeds did"
 # Of more sweeps, how long they take is said beforehand: a page of 150 took so many seconds and megabytes each.

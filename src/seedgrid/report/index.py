@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from seedgrid.errors import InputError, one_line
+from seedgrid.records.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
 from seedgrid.report.arrays import SEEDS, FinishedTrials, finished_trials
 from seedgrid.report.comparing import validation_examples
 from seedgrid.report.figures import scores_by_sweep
 from seedgrid.report.page import cell, render, svg
 from seedgrid.report.sections.scores import best_found, recipe_in_words
 from seedgrid.report.wording import hours
-from seedgrid.trials.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
 
 _COUNTED = (*FINISHED, "stopped", "failed", "running", "interrupted")
 Stamp = tuple[tuple[str, int, int], ...]

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
 from seedgrid.errors import InputError, plain_exit
+from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import Count, SettingsGroup, read_config
-from seedgrid.trials.tidy import read_trials
 
 _RULE = (
     "No sweep is given, so this is a rule of thumb, after the trends in Dodge et al. (2020, Figures 6 and 7): start "

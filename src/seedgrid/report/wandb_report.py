@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from seedgrid.errors import one_line
+from seedgrid.records.store import FINISHED, Sweep
 from seedgrid.report.section import Section
 from seedgrid.settings import LoggerSettings
-from seedgrid.trials.store import FINISHED, Sweep
 from seedgrid.trials.wandb_mode import group_of, is_disabled, wandb_mode
 from seedgrid.trials.wandb_run import PATIENCE, start_run
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seedgrid.errors import InputError, plain_exit
+from seedgrid.records.store import FINISHED, check_finished, read_trial, status_now, trial_name
 from seedgrid.report.wording import count, hours
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
@@ -18,7 +19,6 @@ from seedgrid.trials import interrupt
 from seedgrid.trials.asked import write_grid
 from seedgrid.trials.devices import workers
 from seedgrid.trials.preparation import Prepared, prepare
-from seedgrid.trials.store import FINISHED, check_finished, read_trial, status_now, trial_name
 
 
 def run_grid(engine: Engine, params: dict[str, str], arguments: list[str]) -> Sequence[object]:

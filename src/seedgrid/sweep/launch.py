@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 
 from seedgrid.command_line import quoted
 from seedgrid.errors import InputError, one_line
+from seedgrid.records.store import FINISHED, last_start, read_trial, trial_name
 from seedgrid.report.wording import count
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import score_at
-from seedgrid.trials.store import FINISHED, last_start, read_trial, trial_name
 
 # A worker that the system kills takes joblib's other workers along; so often what is left is launched again.
 RELAUNCHES = 5

@@ -16,6 +16,7 @@ from seedgrid.analysis.expected import expected_max
 from seedgrid.analysis.stopping import best_plan, rule_of_thumb
 from seedgrid.errors import InputError
 from seedgrid.evaluation.schedule import schedule_of
+from seedgrid.records.store import FINISHED, read_sweep, read_trial, trial_name
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.wording import percent
 from seedgrid.seeds import Seeds
@@ -24,7 +25,6 @@ from seedgrid.sweep.draws import draw_order
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import FILE, Expected, Rung, StartMany, read_start_many
-from seedgrid.trials.store import FINISHED, read_sweep, read_trial, trial_name
 
 KEY = "hydra.sweeper"
 MOST_STARTED = 200  # by the planner, as in the paper

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from seedgrid.errors import InputError
-from seedgrid.trials.store import FINISHED, read_trial
+from seedgrid.records.store import FINISHED, read_trial
 
 SECONDS_BETWEEN_LOOKS = 1.0
 

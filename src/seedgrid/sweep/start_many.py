@@ -12,6 +12,7 @@ from typing import Any
 from filelock import Timeout
 
 from seedgrid.errors import refusal
+from seedgrid.records.store import trial_lock
 from seedgrid.report.wording import count
 from seedgrid.sweep.expand import plan_sweeps
 from seedgrid.sweep.grid import print_duration, print_left, run_command, statuses
@@ -23,7 +24,6 @@ from seedgrid.sweep.summary import compare_sweeps, print_commands, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.rungs import Expected
-from seedgrid.trials.store import trial_lock
 
 
 def run_start_many(

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import FINISHED, check_complete, is_running, locked_trials, read_trial, trial_folders
 from seedgrid.seeds import Seeds
 from seedgrid.trials.asked import read_grid
 from seedgrid.trials.rungs import StartMany, read_start_many
-from seedgrid.trials.store import FINISHED, check_complete, is_running, locked_trials, read_trial, trial_folders
 
 OF_LATE = 10  # ended trials whose pace is taken for that of the next ones
 

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from seedgrid.analysis.prediction import promising_pairs
 from seedgrid.errors import InputError
+from seedgrid.records.store import FINISHED, read_seeds, read_trial, trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.grid import statuses
@@ -26,7 +27,6 @@ from seedgrid.sweep.plan import steps_taken, trained_before
 from seedgrid.trials.asked import forget_grid
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import Decision, Outcome, StartMany, give_up_checkpoints, rank, read_start_many, score_at
-from seedgrid.trials.store import FINISHED, read_seeds, read_trial, trial_name
 
 
 class Study:

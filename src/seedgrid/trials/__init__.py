@@ -1,1 +1,1 @@
-"""One fine-tuning run, its record on disk, and the store that reads records back."""
+"""Runs one trial, or leaves it where it stopped."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seedgrid.files import write_json
+from seedgrid.records.store import is_running
 from seedgrid.trials.rungs import StartMany
-from seedgrid.trials.store import is_running
 
 _GRID = ".cache/grid.json"
 

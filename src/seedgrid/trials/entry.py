@@ -13,12 +13,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seedgrid.errors import one_line, plain_exit
+from seedgrid.records.store import FINISHED, check_finished, note_start, read_sweep, read_trial, status_now, trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials import interrupt
 from seedgrid.trials.asked import write_grid
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.store import FINISHED, check_finished, note_start, read_sweep, read_trial, status_now, trial_name
 from seedgrid.trials.wandb_mode import upload_hint
 
 # Bytes that a worker may grow after its first trial.

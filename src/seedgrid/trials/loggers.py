@@ -16,8 +16,8 @@ from filelock import Timeout
 from pytorch_lightning.loggers import CSVLogger
 
 from seedgrid.errors import one_line
+from seedgrid.records.record import TrialRecord
 from seedgrid.settings import LoggerSettings
-from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.wandb_mode import forget_other_runs, run_lock, upload_command, wandb_mode
 
 # Seconds after a failure before a trial of the sweep tries W&B's servers again, and before failures are said again.

@@ -17,12 +17,12 @@ from seedgrid.data.tokens import cached_tokens, read_cut, read_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.model.pretrained import PACKABLE, digested_files, locate, weights_digest
+from seedgrid.records.store import differences, is_running, locked_trials, read_trial, trial_folders
 from seedgrid.settings import Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
 from seedgrid.trials import best_model
 from seedgrid.trials.devices import resolve
 from seedgrid.trials.environment import refuse_other_arithmetic
-from seedgrid.trials.store import differences, is_running, locked_trials, read_trial, trial_folders
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network, pads_left
 from seedgrid.model.packing import can_pack
 from seedgrid.model.vocabulary import keep_used_words
+from seedgrid.records.record import TrialRecord
+from seedgrid.records.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_model import BestOfTrial
@@ -49,9 +51,7 @@ from seedgrid.trials.devices import claim_gpu
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.loggers import TrialLog
 from seedgrid.trials.preparation import Prepared, claim
-from seedgrid.trials.record import TrialRecord
 from seedgrid.trials.rungs import check_rung, leave_at_rung, score_at
-from seedgrid.trials.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
 from seedgrid.trials.wandb_mode import run_id
 
 # Seconds to wait for a trial's lock: who only looks whether it is held (store.is_running) holds it for microseconds.

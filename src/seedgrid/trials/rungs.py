@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
+from seedgrid.records.store import FINISHED, read_trial, trial_lock
 from seedgrid.trials import checkpoint
-from seedgrid.trials.store import FINISHED, read_trial, trial_lock
 
 FILE = "start_many.json"
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
-from seedgrid.trials.store import read_trial, status_now, trial_folders
+from seedgrid.records.store import read_trial, status_now, trial_folders
 
 # W&B's own server: under the one name since wandb 0.31, under the other before, and logins to either count.
 _SERVERS = ("api.forge.coreweave.com", "api.wandb.ai")

@@ -11,9 +11,9 @@ from typing import Any
 import wandb
 from filelock import BaseFileLock
 
+from seedgrid.records.store import trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.settings import LoggerSettings
-from seedgrid.trials.store import trial_name
 from seedgrid.trials.wandb_mode import forget_other_runs, group_of, note_sent, run_id
 
 # Seconds that a trial or a report gives W&B's servers to answer at its start, and to take what is left at its end.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from seedgrid.records.store import read_sweep
 from seedgrid.report.arrays import finished_trials
 from seedgrid.report.sections.gradients import gradient_norms
-from seedgrid.trials.store import read_sweep
 
 STEPS = (1, 10, 20, 30)
 DIVERGED = {(0, 0): "nonfinite", (0, 1): "nonfinite"}

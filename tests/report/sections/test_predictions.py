@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, matthews_corrcoef
 
+from seedgrid.records.store import trial_name
 from seedgrid.report.sections.agreement import agreement_and_ensemble
 from seedgrid.report.sections.honesty import honest_best_found
 from seedgrid.report.sections.predictions import read_best_logits, read_classes
 from seedgrid.seeds import Seeds
-from seedgrid.trials.store import trial_name
 
 SCORES = {"accuracy": accuracy_score, "mcc": matthews_corrcoef}
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from seedgrid.analysis.scores import MISSING, predicted_classes
 from seedgrid.errors import InputError
+from seedgrid.records.store import trial_name
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.seeds import Seeds
-from seedgrid.trials.store import trial_name
 
 # Numbers of one sweep that are held at once: 2 GB at most, where they are logits.
 _MOST_HELD = 500_000_000

@@ -23,8 +23,8 @@ from seedgrid import __version__
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation
 from seedgrid.files import write_json, write_whole
-from seedgrid.trials.rows import Row, merge_rows
-from seedgrid.trials.store import NORMS, RECORD_VERSION
+from seedgrid.records.rows import Row, merge_rows
+from seedgrid.records.store import NORMS, RECORD_VERSION
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "numpy", "torchmetrics")
 

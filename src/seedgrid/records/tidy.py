@@ -19,9 +19,9 @@ from seedgrid import __version__
 from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
 from seedgrid.files import decode, decompressed, write_whole
+from seedgrid.records.store import FINISHED, Sweep, find_gap, planned_evaluations, read_sweep, trial_name, with_best
 from seedgrid.seeds import Seeds
 from seedgrid.settings import steps_per_epoch
-from seedgrid.trials.store import FINISHED, Sweep, find_gap, planned_evaluations, read_sweep, trial_name, with_best
 
 SEEDS = ("init", "order", "dropout")
 KNOWN_COLUMNS = (*SEEDS, "seed", "step", "epoch", "score")

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import Sweep, read_sweep, with_best
+from seedgrid.records.tidy import check_export, export_parquet, read_csv_trials, read_exported
 from seedgrid.report.arrays import finished_trials
-from seedgrid.trials.store import Sweep, read_sweep, with_best
-from seedgrid.trials.tidy import check_export, export_parquet, read_csv_trials, read_exported
 
 SEEDS = ["init", "order", "dropout"]
 

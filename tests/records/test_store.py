@@ -15,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
-from seedgrid.seeds import Seeds
-from seedgrid.sweep.status import SweepWatch
-from seedgrid.trials.store import (
+from seedgrid.records.store import (
     check_finished,
     read_seeds,
     read_sweep,
@@ -27,6 +25,8 @@ from seedgrid.trials.store import (
     trial_lock,
     trial_name,
 )
+from seedgrid.seeds import Seeds
+from seedgrid.sweep.status import SweepWatch
 
 FILES = ("trial.json", "evaluations.parquet", "train_loss.parquet", "predictions.npz")
 CONFIG = {"task": {"name": "grammar", "metric": "accuracy"}}
@@ -318,7 +318,7 @@ def test_listing_trials_reads_no_losses(sweep):
 
 
 def test_records_are_read_without_torch_and_hydra():
-    code = "import sys, seedgrid.trials.store; sys.exit(bool({'torch', 'hydra'} & set(sys.modules)))"
+    code = "import sys, seedgrid.records.store; sys.exit(bool({'torch', 'hydra'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
-from seedgrid.trials.store import NORMS, check_complete
+from seedgrid.records.store import NORMS, check_complete
 
 _NO_COLUMNS = ("step", "epoch", "seconds")
 Row = tuple[int, dict[str, float]]

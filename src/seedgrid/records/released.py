@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from seedgrid.errors import InputError
+from seedgrid.records.store import Sweep, with_best
+from seedgrid.records.tidy import completed_trials
 from seedgrid.tasks import METRIC_COLUMNS
-from seedgrid.trials.store import Sweep, with_best
-from seedgrid.trials.tidy import completed_trials
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
-from seedgrid.trials.released import read_released
+from seedgrid.records.released import read_released
 
 SCORES = {"mrpc": ("acc", "f1", "acc_and_f1"), "rte": ("acc",), "cola": ("mcc",), "sst": ("acc",)}
 

@@ -1,0 +1,1 @@
+"""The records of trials on disk: their format, written and read."""
