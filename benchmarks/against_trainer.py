@@ -62,7 +62,7 @@ def prepared(overrides: tuple[str, ...], threads: int) -> dict[str, Any]:
     from seedgrid.evaluation.schedule import evaluation_steps
     from seedgrid.model.pretrained import locate
     from seedgrid.settings import steps_per_epoch, total_steps
-    from seedgrid.trials.run import configure_process
+    from seedgrid.trials.process import configure_process
 
     configure_process(threads)
     settings = settings_of(list(overrides))

@@ -45,7 +45,7 @@ from seedgrid.model.network import build_network
 from seedgrid.model.pretrained import locate
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings
-from seedgrid.trials.run import configure_process
+from seedgrid.trials.process import configure_process
 
 WARM_UP = 2  # steps that do not count
 # Parts of the names of operations and of what encloses them, in small letters; the innermost that is known decides.

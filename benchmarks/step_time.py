@@ -30,7 +30,7 @@ from seedgrid.model.network import build_network
 from seedgrid.model.pretrained import locate
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, read_settings
-from seedgrid.trials.run import configure_process
+from seedgrid.trials.process import configure_process
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

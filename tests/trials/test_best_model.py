@@ -17,10 +17,13 @@ from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.data.examples import Examples
 from seedgrid.data.tokens import tokenize
 from seedgrid.errors import InputError
+from seedgrid.evaluation.callback import Evaluation
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network, pads_left
 from seedgrid.model.packing import can_pack
-from seedgrid.trials.best_model import FOLDER, BestOfTrial, keep_if_best, read_facts, write_card
+from seedgrid.records.record import TrialRecord
+from seedgrid.trials.best_model import FOLDER, keep_if_best, read_facts, write_card
+from seedgrid.trials.best_of_trial import BestOfTrial
 
 
 def facts(score: float, **changes) -> dict:
@@ -179,21 +182,28 @@ def test_a_network_in_training_is_left_as_it_is(tmp_path, tiny_model, network):
 
 
 def test_the_weights_of_the_best_evaluation_are_handed_over_whatever_was_trained_since(tmp_path, tiny_model, network):
-    trained = network(1)
-    best = BestOfTrial(tmp_path, trained, tiny_model, 64)
-    for mark, score in ((1, 0.5), (2, 0.7), (3, None)):
+    trained = network(0)
+    record = TrialRecord(tmp_path / "init=000,order=000", {}, np.zeros(1, np.int64))
+    about = {name: value for name, value in facts(0).items() if name not in ("score", "step", "epoch")}
+    best = BestOfTrial(record, trained, tiny_model, 64, about)
+
+    def train_on(step: int, score: float) -> None:
         with torch.no_grad():
-            trained.classifier.bias.fill_(mark)
-        if score is not None:
-            best.take(facts(score))
+            trained.classifier.bias.fill_(step)
+        evaluation = Evaluation(step, step / 10, 0.5, {"accuracy": score}, score, 0.1, torch.zeros(1, 2))
+        record.add_evaluation(evaluation)
+        best.on_evaluation(None, None, evaluation)
+
+    for step, score in ((0, 0.9), (10, 0.5), (20, 0.7), (30, 0.6), (40, 0.7)):
+        train_on(step, score)
         assert read_facts(tmp_path / FOLDER) is None
     best.hand_over()
-    assert kept_mark(tmp_path) == 2
-    assert read_facts(tmp_path / FOLDER) == facts(0.7)
-    assert trained.classifier.bias[0] == 3
-    best.take(facts(0.6))
+    assert kept_mark(tmp_path) == 20
+    assert read_facts(tmp_path / FOLDER) == facts(0.7, step=20, epoch=2.0)
+    assert trained.classifier.bias[0] == 40
+    train_on(50, 0.65)
     best.hand_over()
-    assert kept_mark(tmp_path) == 2
+    assert kept_mark(tmp_path) == 20
 
 
 def test_the_card_tells_the_facts_and_from_how_many_the_model_was_chosen(tmp_path, tiny_model, network):

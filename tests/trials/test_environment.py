@@ -11,7 +11,8 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from seedgrid.errors import InputError
-from seedgrid.trials import run as run_module
+from seedgrid.trials import train as train_module
+from seedgrid.trials.losses import Losses
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
 
@@ -106,13 +107,13 @@ def test_lightnings_requeue_takes_no_part_in_a_trial(trial, undisturbed, monkeyp
         monkeypatch.setenv(name, value)
     handlers = []
 
-    class Watched(run_module._StepRecorder):
+    class Watched(Losses):
         def on_train_batch_end(self, *arguments) -> None:
             super().on_train_batch_end(*arguments)
             names = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
             handlers.append({signal.getsignal(name).__module__ for name in names})
 
-    monkeypatch.setattr(run_module, "_StepRecorder", Watched)
+    monkeypatch.setattr(train_module, "Losses", Watched)
 
     def leave(folder):
         folder.mkdir(parents=True)

@@ -43,9 +43,10 @@ class Gradients(pl.Callback):
 
 @pytest.mark.parametrize("packing", [True, False])
 def test_norms_are_those_of_the_gradients_before_clipping(fit, recipe, packing):
-    gradients, rows = Gradients(), []
+    gradients, norms = Gradients(), GradientNorms(1)
     clipped = recipe.model_copy(update={"gradient_norm": 1e-3})
-    fit(gradients, GradientNorms(1, rows.append), recipe=clipped, packing=packing)
+    fit(gradients, norms, recipe=clipped, packing=packing)
+    rows = norms.take()
     prefixes = {
         "bert.embeddings.": "embeddings",
         "bert.encoder.layer.0.": "layer_1",

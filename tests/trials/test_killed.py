@@ -28,9 +28,9 @@ class WarmProcess:
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def start(self, overrides, die=None) -> int:
-        """The pid of a child that runs the trial."""
-        self.process.stdin.write(json.dumps({"overrides": overrides, "die": die}) + "\n")
+    def start(self, overrides, die=None, at_once=5) -> int:
+        """The pid of a child that runs the trial, whose losses come over so many at once."""
+        self.process.stdin.write(json.dumps({"overrides": overrides, "die": die, "at_once": at_once}) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
@@ -38,8 +38,8 @@ class WarmProcess:
         """The child's exit status; negative: the signal that ended it."""
         return int(self.process.stdout.readline())
 
-    def run(self, overrides, die=None) -> int:
-        self.start(overrides, die)
+    def run(self, overrides, die=None, at_once=5) -> int:
+        self.start(overrides, die, at_once)
         return self.wait()
 
 
@@ -59,7 +59,7 @@ def overrides(tiny):
 @pytest.fixture(scope="module")
 def undisturbed(warm, overrides, tmp_path_factory):
     sweep = tmp_path_factory.mktemp("undisturbed")
-    assert warm.run([*overrides, f"sweep={sweep}"]) == 0
+    assert warm.run([*overrides, f"sweep={sweep}"], at_once=1) == 0
     return sweep
 
 

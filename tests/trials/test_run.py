@@ -17,8 +17,9 @@ from seedgrid import __version__
 from seedgrid.model import module as module_under_test
 from seedgrid.records import record
 from seedgrid.records.store import read_sweep
+from seedgrid.trials.narration import say
 from seedgrid.trials.preparation import prepare
-from seedgrid.trials.run import run_trial, say
+from seedgrid.trials.run import run_trial
 
 
 @pytest.fixture

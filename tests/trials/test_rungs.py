@@ -132,20 +132,11 @@ def record(sweep: Path, init: int, scores: list[float], status: str = "stopped")
 
 def leave(sweep: Path, init: int, score: float) -> None:
     trial = sweep / trial_name(Seeds(init=init))
-    rungs.leave_at_rung(
-        trial,
-        4,
-        score,
-        save=lambda: (trial / "checkpoint").mkdir(parents=True, exist_ok=True),
-        record=lambda: record_again(trial, score),
-    )
-
-
-def record_again(trial: Path, score: float) -> None:
-    trial.mkdir(exist_ok=True)
-    frame = pd.DataFrame({"step": [0, 2, 4], "score": [1.0, score, score]})
-    frame.to_parquet(trial / "evaluations.parquet", index=False)
-    (trial / "trial.json").write_text(json.dumps(RECORD | {"status": "stopped"}))
+    with rungs.leaving_at_rung(trial, 4, score) as goes_on:
+        (trial / "checkpoint" if goes_on else trial).mkdir(parents=True, exist_ok=True)
+        frame = pd.DataFrame({"step": [0, 2, 4], "score": [1.0, score, score]})
+        frame.to_parquet(trial / "evaluations.parquet", index=False)
+        (trial / "trial.json").write_text(json.dumps(RECORD | {"status": "stopped"}))
 
 
 def test_only_the_best_that_came_so_far_keep_their_checkpoints(tmp_path):

@@ -1,7 +1,8 @@
 """A process that has imported everything and forks one child a trial, so that tests can kill trials by the dozen.
 
-Reads one JSON object a line: ``overrides`` (of the config) and ``die`` (null, or [n, stage]: kill yourself with SIGKILL
-at the n-th file written: ``before`` anything of it, ``half`` written, ``whole`` but not yet renamed, or ``after``).
+Reads one JSON object a line: ``overrides`` (of the config), ``die`` (null, or [n, stage]: kill yourself with SIGKILL
+at the n-th file written: ``before`` anything of it, ``half`` written, ``whole`` but not yet renamed, or ``after``), and
+``at_once`` (how many losses come over together).
 Answers with the child's pid, and after its end with its exit status, one number a line.
 """
 
@@ -19,7 +20,7 @@ from omegaconf import open_dict
 from seedgrid import files
 from seedgrid.records import record
 from seedgrid.settings import read_settings
-from seedgrid.trials import best_model, checkpoint, run
+from seedgrid.trials import best_model, checkpoint, losses, run
 from seedgrid.trials.preparation import prepare
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -70,6 +71,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os.setsid()
+            losses.AT_ONCE["cpu"] = job["at_once"]
             if job["die"] is not None:
                 die_at(*job["die"])
             settings = compose(job["overrides"])

@@ -126,10 +126,10 @@ class TrialRecord:
 
         return merge_rows(new(self.train_rows, 0), new(self.gradient_norms, "step"), new(self.evaluations, "step"))
 
-    @property
-    def best(self) -> dict[str, float] | None:
-        """The evaluation after step 0 with the best score, the first of equals."""
-        return max((row for row in self.evaluations if row["step"] > 0), key=lambda row: row["score"], default=None)
+    def best(self, until: int | None = None) -> dict[str, float] | None:
+        """The evaluation after step 0, up to a step, with the best score, the first of equals; None without one."""
+        rows = (row for row in self.evaluations if row["step"] > 0 and (until is None or row["step"] <= until))
+        return max(rows, key=itemgetter("score"), default=None)
 
     def write(self, status: str, seconds: float, error: str | None = None, **more: Any) -> None:
         """Write all files; ``trial.json`` last, so that its status never promises more than there is."""

@@ -15,45 +15,7 @@ from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 from seedgrid.seeds import Seeds
 
-FOLDER = "best_model"
-
-
-class BestOfTrial:
-    """A trial's best weights, in memory until :meth:`hand_over`: most are surpassed before anybody would read them.
-
-    Args:
-        sweep: its folder.
-        network: a Transformers model, in training.
-        tokenizer_folder: where its tokenizer lies.
-        max_length: word pieces after which an example is cut.
-    """
-
-    def __init__(self, sweep: Path, network, tokenizer_folder: Path, max_length: int) -> None:
-        self.sweep = sweep
-        self.network = network
-        self.tokenizer_folder = tokenizer_folder
-        self.max_length = max_length
-        self.facts: dict[str, Any] | None = None
-        self.weights: dict[str, Any] = {}
-
-    def take(self, facts: dict[str, Any]) -> None:
-        """Remember the network's weights as they are now, unless the sweep has better ones."""
-        best = read_facts(self.sweep / FOLDER)
-        if best is not None and _rank(best) >= _rank(facts):
-            return
-        now = self.network.state_dict()
-        if self.weights:
-            for name, kept in self.weights.items():
-                kept.copy_(now[name])
-        else:
-            self.weights = {name: value.detach().to("cpu", copy=True) for name, value in now.items()}
-        self.facts = facts
-
-    def hand_over(self) -> None:
-        """Let what was taken since the last time compete for ``<sweep>/best_model``."""
-        if self.facts is not None:
-            keep_if_best(self.sweep, self.network, self.tokenizer_folder, self.max_length, self.facts, self.weights)
-            self.facts = None
+FOLDER, WEIGHTS = "best_model", "model.safetensors"
 
 
 def keep_if_best(
@@ -79,14 +41,13 @@ def keep_if_best(
     """
     folder = sweep / FOLDER
     with FileLock(sweep / ".cache" / "best_model.lock"):
-        best = read_facts(folder)
-        if best is not None and _rank(best) >= _rank(facts):
+        if not is_better(facts, folder):
             return
         for part in folder.glob(".*.part"):  # of a process that was killed while it wrote
             part.unlink()
-        if best is None:
+        if not (folder / WEIGHTS).exists():
             _create(folder, network, tokenizer_folder, max_length)
-        write_whole(folder / "model.safetensors", lambda file: file.write(_serialized(network, weights, facts)))
+        write_whole(folder / WEIGHTS, lambda file: file.write(_serialized(network, weights, facts)))
         write_whole(folder / "README.md", lambda file: file.write(_card(facts).encode()))
 
 
@@ -96,7 +57,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
     Raises:
         InputError: the file is no such model, or not all of it.
     """
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
     if not path.exists():
         return None
     try:
@@ -109,6 +70,12 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
             return facts
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove {folder} and run the sweep again") from None
+
+
+def is_better(facts: dict[str, Any], folder: Path) -> bool:
+    """Whether weights of these facts belong into ``folder``: there are none, or worse ones."""
+    best = read_facts(folder)
+    return best is None or _rank(facts) > _rank(best)
 
 
 def write_card(sweep: Path, trials: int) -> None:

@@ -85,7 +85,8 @@ def _train_alone(settings: Settings) -> None:
             print(f"about {estimate_seconds(settings, prepared):.0f} s, by the time of three steps")
         return
     if status not in FINISHED:
-        from seedgrid.trials.run import run_trial, say
+        from seedgrid.trials.narration import say
+        from seedgrid.trials.run import run_trial
 
         say(f"{folder}: {prepared.steps} steps on {prepared.device}, {prepared.precision}")
         for remark in prepared.remarks:

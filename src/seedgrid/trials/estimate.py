@@ -17,7 +17,8 @@ from seedgrid.model.module import FineTuning
 from seedgrid.model.network import pads_left
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials.preparation import Prepared
-from seedgrid.trials.run import configure_process, network_of
+from seedgrid.trials.process import configure_process
+from seedgrid.trials.train import network_of
 
 TIMED_STEPS = 3
 

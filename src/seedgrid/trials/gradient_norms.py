@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import islice
 
 import pytorch_lightning as pl
@@ -18,13 +17,12 @@ class GradientNorms(pl.Callback):
 
     Args:
         interval: steps between two measurements; 0: never.
-        keep: called with each measurement: ``step`` and the L2 norm of each of ``model.layers.layer_groups``.
     """
 
-    def __init__(self, interval: int, keep: Callable[[dict[str, float]], None]) -> None:
+    def __init__(self, interval: int) -> None:
         self.interval = interval
-        self.keep = keep
         self.groups: dict[str, list[torch.nn.Parameter]] = {}
+        self._waiting: list[tuple[int, list[int], torch.Tensor]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: FineTuning) -> None:
         self.groups = layer_groups(pl_module.network)
@@ -32,11 +30,16 @@ class GradientNorms(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: FineTuning, optimizer) -> None:
         step = pl_module.start + trainer.global_step + 1
         if self.interval and (step == 1 or step % self.interval == 0):
-            self.keep({"step": step, **_norms(self.groups)})
+            gradients = [[one.grad for one in members if one.grad is not None] for members in self.groups.values()]
+            # Of all tensors at once, and left on their device, for which nobody waits here.
+            norms = torch.stack(torch._foreach_norm([one for members in gradients for one in members]))
+            self._waiting.append((step, [len(members) for members in gradients], norms))
 
+    def take(self) -> list[dict[str, float]]:
+        """What was measured since the last time: ``step``, and the L2 norm of each of ``model.layers.layer_groups``."""
+        waiting, self._waiting = self._waiting, []
+        return [{"step": step, **self._by_group(sizes, norms)} for step, sizes, norms in waiting]
 
-def _norms(groups: dict[str, list[torch.nn.Parameter]]) -> dict[str, float]:
-    gradients = [[one.grad for one in members if one.grad is not None] for members in groups.values()]
-    # Of all tensors at once, and one transfer: a GPU is waited for once a measurement.
-    every = iter(torch.stack(torch._foreach_norm([one for members in gradients for one in members])).tolist())
-    return {name: math.hypot(*islice(every, len(members))) for name, members in zip(groups, gradients, strict=True)}
+    def _by_group(self, sizes: list[int], norms: torch.Tensor) -> dict[str, float]:
+        every = iter(norms.tolist())
+        return {name: math.hypot(*islice(every, size)) for name, size in zip(self.groups, sizes, strict=True)}

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytorch_lightning as pl
 from filelock import Timeout
 from pytorch_lightning.loggers import CSVLogger
 
@@ -38,7 +39,7 @@ class Log(Protocol):
         """Close, with the trial's ``trial.json`` as it is in the end."""
 
 
-class TrialLog:
+class TrialLog(pl.Callback):
     """Follows a trial's record into a log; safe to call whatever the log does, and only ``finish`` waits for it.
 
     Args:
@@ -49,21 +50,24 @@ class TrialLog:
     def __init__(self, record: TrialRecord, settings: LoggerSettings) -> None:
         self.record = record
         self.step = -1  # of the last row that was handed over
-        self.log: Log | None = None  # used in the one thread alone
+        self.curves: Log | None = None  # used in the one thread alone
         self.kind = settings.kind
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="logger")
         if settings.kind == "wandb":
             forget_other_runs()  # here, for other threads read the environment too
         opener = {"wandb": _open_wandb, "csv": _Csv, "none": lambda *_: None}[settings.kind]
         header = record.header | {"step": record.step}
-        self._do(lambda: setattr(self, "log", opener(record.folder, header, settings)))
+        self._do(lambda: setattr(self, "curves", opener(record.folder, header, settings)))
+        self.follow()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx) -> None:
         self.follow()
 
     def follow(self) -> None:
         """Hand over the rows that the record has gained."""
         for step, values in self.record.rows(self.step):
             self.step = step
-            self._do(lambda step=step, values=values: self.log and self.log.row(step, values))
+            self._do(lambda step=step, values=values: self.curves and self.curves.row(step, values))
 
     def finish(self) -> None:
         """Hand over the rest and close, so that the next trial of this process opens its own."""
@@ -71,7 +75,7 @@ class TrialLog:
         trial = dict(self.record.header)
         if trial["status"] == "running":
             trial["status"] = "interrupted"
-        self._do(lambda: self.log and self.log.finish(trial))
+        self._do(lambda: self.curves and self.curves.finish(trial))
         self._thread.shutdown()
 
     def _do(self, action: Callable[[], object]) -> None:
@@ -81,7 +85,7 @@ class TrialLog:
             try:
                 action()
             except Exception as error:  # a logger is never worth a trial
-                self.log = None
+                self.curves = None
                 _say_failed(self.record.folder.parent, self.kind, error)
 
         self._thread.submit(guarded)

@@ -7,8 +7,8 @@ reads there whether its checkpoint can still be needed. Nothing here needs torch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Set
-from contextlib import suppress
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,7 +185,8 @@ def score_at(trial: Path, step: int) -> float | None:
     return math.nan if status == "nonfinite" else None
 
 
-def leave_at_rung(trial: Path, step: int, score: float, save: Callable[[], None], record: Callable[[], None]) -> None:
+@contextmanager
+def leaving_at_rung(trial: Path, step: int, score: float) -> Iterator[bool]:
     """End a trial's work at a rung: its checkpoint is kept only while it is among the best of those that came so far.
 
     So are the others'. While a rung runs, there are no more checkpoints than it keeps trials and workers run.
@@ -194,16 +195,16 @@ def leave_at_rung(trial: Path, step: int, score: float, save: Callable[[], None]
         trial: its folder; this process holds its lock.
         step: the rung's.
         score: the trial's best so far.
-        save: writes its checkpoint.
-        record: writes its record, with status ``stopped``; called when the checkpoint is there.
+
+    Yields:
+        Whether the trial's checkpoint is kept. Within, it is to be there if so; then the record, with status
+        ``stopped``, is to be written.
     """
     sweep = trial.parent
     with FileLock(sweep / ".cache" / "locks" / "rung.lock"):
         plan, rung = _locate(sweep, step)
         continued = _continued(plan, rung, sweep, {trial.name: score})
-        if trial.name in continued:
-            save()
-        record()
+        yield trial.name in continued
         if trial.name not in continued:
             checkpoint.remove(trial)
         _give_up(plan, rung, sweep, continued | {trial.name})
