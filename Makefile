@@ -19,25 +19,25 @@ help: ## List the targets
 setup: .venv/installed ## Make .venv with everything that the quickstart and the tests need
 
 sweep: setup ## Run the quickstart: a 5 x 5 grid of seeds, minutes on two cores, no network (again: goes on)
-	$(BIN)/python train.py -m experiment=quickstart $(ARGS)
+	$(BIN)/seedgrid train -m experiment=quickstart $(ARGS)
 
 status: setup ## Watch the quickstart while it runs, from a second terminal; reads its records only
-	$(BIN)/python status.py sweep=runs/quickstart $(ARGS)
+	$(BIN)/seedgrid status sweep=runs/quickstart $(ARGS)
 
 report: setup ## Tables and figures of the quickstart's trials, on one page: runs/quickstart/report/index.html
-	$(BIN)/python report.py sweep=runs/quickstart $(ARGS)
+	$(BIN)/seedgrid report sweep=runs/quickstart $(ARGS)
 
 view: setup ## All sweeps in runs/ side by side, and their reports, at http://127.0.0.1:8000 (another one: ARGS=port=8001)
-	$(BIN)/python view.py $(ARGS)
+	$(BIN)/seedgrid view $(ARGS)
 
 dashboard: setup ## Lay out a workspace and a report in Weights & Biases for the quickstart; needs an account
-	$(BIN)/python dashboard.py sweep=runs/quickstart $(ARGS)
+	$(BIN)/seedgrid dashboard sweep=runs/quickstart $(ARGS)
 
 pairs: setup ## Run 8 independent pairs of seeds on the quickstart's task
-	$(BIN)/python train.py -m experiment=quickstart seed=paired seed.init='range(0,8)' seed.order='$${seed.init}' sweep=runs/pairs $(ARGS)
+	$(BIN)/seedgrid train -m experiment=quickstart seed=paired seed.init='range(0,8)' seed.order='$${seed.init}' sweep=runs/pairs $(ARGS)
 
 mrpc: setup ## Run the paper's grid on MRPC: BERT-large, 625 trials; wants GPUs and the Hugging Face hub
-	$(BIN)/python train.py -m task=mrpc model=bert_large seed.init='range(0,25)' seed.order='range(0,25)' $(ARGS)
+	$(BIN)/seedgrid train -m task=mrpc model=bert_large seed.init='range(0,25)' seed.order='range(0,25)' $(ARGS)
 
 notebooks: setup ## Run the notebooks again, from top to bottom, and keep their outputs
 	$(BIN)/python notebooks/run.py $(ARGS)

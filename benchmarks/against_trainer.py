@@ -5,10 +5,10 @@
     python benchmarks/against_trainer.py --trials 4 --rounds 3 task=mrpc data.root=GLUE \\
         data.train_size=320 data.validation_size=100 recipe.epochs=1
 
-Takes the same overrides as train.py. Both sides get the same model, examples, recipe, steps, validations (after the
+Takes the overrides of seedgrid train. Both sides get the same model, examples, recipe, steps, validations (after the
 same steps), number of trials and cores. They alternate, and which one begins alternates too.
 
-- seedgrid: ``python train.py -m`` in a new folder, from the command to its end: start-up, tokenization, records.
+- seedgrid: ``seedgrid train -m`` in a new folder, from the command to its end: start-up, tokenization, records.
 - Trainer: a Python loop over seeds that saves and logs nothing. Its clock starts when all is imported and tokenized
   and the weights were loaded once. ``--trainer-processes N`` runs N loops at once, on a share of the cores each.
 
@@ -173,7 +173,9 @@ def main() -> None:
     parser.add_argument("--trainer-trials", type=int, help="of Trainer's loop in a round, if fewer are to do")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trainer-processes", type=int, default=1, help="loops at once, on a share of the cores each")
-    parser.add_argument("overrides", nargs="*", help="as of train.py: task=mrpc data.root=GLUE data.train_size=320 ...")
+    parser.add_argument(
+        "overrides", nargs="*", help="as of seedgrid train: task=mrpc data.root=GLUE data.train_size=320 ..."
+    )
     arguments = parser.parse_args()
     overrides = ["trainer=cpu", "logger=none", *arguments.overrides]
     theirs_a_round = arguments.trainer_trials or arguments.trials

@@ -3,7 +3,7 @@
     python benchmarks/limits.py
     python benchmarks/limits.py --tasks mrpc,rte,cola,sst2 data.root=GLUE
 
-Takes the same overrides as train.py. On one thread of the CPU, for each task:
+Takes the same overrides as seedgrid train. On one thread of the CPU, for each task:
 
 - The limit: FLOPs a second of float32 matrix products with a step's shapes (its tokens x width, x inner width), the
   forward one and the two of the backward pass, and nothing else. Above the table, that of a 2048 x 2048 x 2048 product.
@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", default="grammar", help="options of the group task, with commas between")
     parser.add_argument("--steps", type=int, default=20, help="measured, and as many profiled")
-    parser.add_argument("overrides", nargs="*", help="as of train.py: data.root=GLUE model=bert_tiny ...")
+    parser.add_argument("overrides", nargs="*", help="as of seedgrid train: data.root=GLUE model=bert_tiny ...")
     arguments = parser.parse_args()
     configure_process(threads=1)
     packing.DropoutMasks = RecordedDropout

@@ -1,10 +1,10 @@
 """What recipes do to spread, divergence and the best score, at equal cost: the table of docs/recipes.md.
 
-    python train.py -m task=mrpc data.root=GLUE recipe=default,mosbach2021 seed=paired seed.init='range(0,8)' \\
+    seedgrid train -m task=mrpc data.root=GLUE recipe=default,mosbach2021 seed=paired seed.init='range(0,8)' \\
         sweep='runs/recipes-${recipe.name}'
     python benchmarks/recipes.py runs/recipes-default runs/recipes-mosbach2021
 
-Trains nothing: reads sweeps of one task, from their folders or from files that ``report.py export=`` wrote. The first
+Trains nothing: reads sweeps of one task, from their folders or from files that ``seedgrid export`` wrote. The first
 is the one that the others are compared with. For each sweep:
 
 - cost: training steps of a trial, over those of the cheapest sweep's.

@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
     python benchmarks/scaling.py --workers 1,2,4 --trials-per-worker 4 task=mrpc data.root=GLUE data.train_size=320
 
-Takes the same overrides as train.py. Each line is one ``python train.py -m hydra.launcher.n_jobs=WORKERS`` in a new
+Takes the overrides of seedgrid train. Each line is one ``seedgrid train -m hydra.launcher.n_jobs=WORKERS`` in a new
 folder, on the CPU with one thread a trial, from the command to its end; as every worker gets as many trials, all lines
 have the same share of start-up. Several rounds go through the numbers of workers in turn, and the table has medians.
 
@@ -25,15 +25,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
 
+from seedgrid.composition import compose
 from seedgrid.errors import InputError
 from seedgrid.records.store import read_sweep
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.devices import workers
 
-ROOT = Path(__file__).resolve().parents[1]
 CORES = workers("cpu", threads=1, per_gpu=1)
 
 
@@ -84,30 +82,26 @@ class PeakMemory(threading.Thread):
 
 
 def settings_of(overrides: list[str]) -> Settings:
-    """What train.py would make of the overrides; ends the command where it would."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("train", overrides=overrides)
-    with open_dict(config):
-        config.pop("hydra", None)
+    """What seedgrid train would make of the overrides; ends the command where it would."""
     try:
-        return read_settings(config)
+        return read_settings(compose("train", overrides))
     except InputError as error:
         sys.exit(f"error: {error}")
 
 
 def run_sweep(overrides: list[str], seeds: range) -> Measured:
-    """``train.py -m`` with all three seeds of a trial equal, in a folder that is deleted afterwards."""
+    """``seedgrid train -m`` with all three seeds of a trial equal, in a folder that is deleted afterwards."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output").open("w+") as output:
         sweep = f"{folder}/sweep"
         drawn = [f"seed.init=range({seeds.start},{seeds.stop})", "seed.order=${seed.init}", "seed.dropout=${seed.init}"]
-        command = [sys.executable, str(ROOT / "train.py"), "-m", *overrides, *drawn, f"sweep={sweep}"]
+        command = [sys.executable, "-m", "seedgrid", "train", "-m", *overrides, *drawn, f"sweep={sweep}"]
         with PeakMemory() as peak:
             begin = time.perf_counter()
             status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode
             seconds = time.perf_counter() - begin
         if status != 0:
             output.seek(0)
-            sys.exit(f"{output.read()}\nerror: train.py ended with exit code {status}")
+            sys.exit(f"{output.read()}\nerror: seedgrid train ended with exit code {status}")
         read = read_sweep(sweep)
     evaluations = read.evaluations.assign(trial=read.evaluations["init"]).sort_values(["trial", "step"])
     in_trials = float(read.trials["seconds"].sum())
@@ -124,7 +118,9 @@ def main() -> None:
     parser.add_argument("--workers", type=numbers, default=powers, help="1,2,4; default: powers of 2, and the cores")
     parser.add_argument("--trials-per-worker", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("overrides", nargs="*", help="as of train.py: task=mrpc data.root=GLUE data.train_size=320 ...")
+    parser.add_argument(
+        "overrides", nargs="*", help="as of seedgrid train: task=mrpc data.root=GLUE data.train_size=320 ..."
+    )
     arguments = parser.parse_args()
     overrides = ["trainer=cpu", "logger=none", *arguments.overrides]
     settings = settings_of(overrides)

@@ -1,7 +1,7 @@
 """A grid of trials with known variance shares, for the report to find again.
 
     python benchmarks/simulated_grid.py grid.csv
-    python report.py source=csv path=grid.csv metric=accuracy output=simulated
+    seedgrid report source=csv path=grid.csv metric=accuracy output=simulated
 
 Scores are a mean plus normal effects of the init seed and of the order seed plus a normal residual, whose variances
 have the given shares. The seeds drawn are a sample, so what the report finds differs from them, within its intervals.

@@ -1,6 +1,6 @@
 """What a training step and a validation pass cost, padded and packed: python benchmarks/step_time.py task=mrpc
 
-Takes the same overrides as train.py. The ways to compute alternate step by step in one process, so that what else runs
+Takes the overrides of seedgrid train. The ways to compute alternate step by step in one process, so that what else runs
 on the machine slows all of them alike; CPU seconds are those of this process. Before, it prints how far logits and
 gradients of the two passes are apart without dropout.
 """
@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
 from torch.nn.functional import cross_entropy, dropout
 from transformers import AutoTokenizer, PreTrainedModel
 
+from seedgrid.composition import compose
 from seedgrid.data.datamodule import Batch, collate, collate_packed, training_batches, validation_batches
 from seedgrid.data.sources import load
 from seedgrid.data.tokens import Tokens, tokenize, used_words
@@ -177,13 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20, help="training steps of each way; the first two do not count")
     parser.add_argument("--passes", type=int, default=3, help="validation passes of each way")
-    parser.add_argument("overrides", nargs="*", help="as of train.py: task=mrpc model=minilm data.root=FOLDER ...")
+    parser.add_argument(
+        "overrides", nargs="*", help="as of seedgrid train: task=mrpc model=minilm data.root=FOLDER ..."
+    )
     arguments = parser.parse_args()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", overrides=arguments.overrides)
-    with open_dict(config):
-        config.pop("hydra", None)
-    settings = read_settings(config)
+    settings = read_settings(compose("train", arguments.overrides))
     configure_process(settings.trainer.threads)
     folder = locate(settings.model)
     data = load(settings.task, settings.data)

@@ -17,6 +17,7 @@ from hydra_plugins.seedgrid_sweepers import StartManySweeperConfig
 from seedgrid.report.comparing import CompareSettings
 from seedgrid.report.dashboard import DashboardSettings
 from seedgrid.report.entry import ReportSettings
+from seedgrid.report.exporting import ExportSettings
 from seedgrid.report.planning import PlanSettings
 from seedgrid.report.viewing import ViewSettings
 from seedgrid.settings import Settings
@@ -27,10 +28,11 @@ from seedgrid.sweep.watch import StatusSettings
 CONF = Path(__file__).parents[1] / "conf"
 PAGE = Path(__file__).with_suffix(".md")
 
-# What checks conf/NAME.yaml, of each script NAME.py.
-SCRIPTS: dict[str, type[BaseModel]] = {
+# What checks conf/NAME.yaml, of each command.
+CHECKED_BY: dict[str, type[BaseModel]] = {
     "train": Settings,
     "report": ReportSettings,
+    "export": ExportSettings,
     "plan": PlanSettings,
     "compare": CompareSettings,
     "status": StatusSettings,
@@ -47,8 +49,8 @@ _INTRO = """\
 Made from `conf/` and its comments by `make docs`; a test fails where the two differ. To change this page, change the
 comments.
 
-A key is set on the command line: `python train.py recipe.epochs=5`. A group takes one of its options:
-`python train.py task=mrpc`. `-m` sweeps: `seed.init='range(0,5)'`. Each script refuses a key that it does not know and
+A key is set on the command line: `seedgrid train recipe.epochs=5`. A group takes one of its options:
+`seedgrid train task=mrpc`. `-m` sweeps: `seed.init='range(0,5)'`. Each command refuses a key that it does not know and
 a value that is not allowed, before it reads any data. `null` stands for none; `by option`: each option gives a value.
 """
 
@@ -235,7 +237,7 @@ def start_many_lines() -> list[str]:
 
 
 def train_lines(groups: dict[str, str]) -> list[str]:
-    """The groups of train.py, each with its default option, and Hydra's that this project has options of."""
+    """The groups of seedgrid train, each with its default option, and Hydra's that this project has options of."""
     lines = []
     for group, option in groups.items():
         if group != "experiment":
@@ -252,19 +254,19 @@ def page() -> str:
     Raises:
         ValueError: a file of conf/ cannot be read, or it is not known what checks it.
     """
-    unknown = {path.stem for path in CONF.glob("*.yaml")} - {"multirun"} - SCRIPTS.keys()
+    unknown = {path.stem for path in CONF.glob("*.yaml")} - {"multirun"} - CHECKED_BY.keys()
     if unknown:
-        raise ValueError(f"conf/{unknown.pop()}.yaml: name what checks it in SCRIPTS of docs/configuration.py")
+        raise ValueError(f"conf/{unknown.pop()}.yaml: name what checks it in CHECKED_BY of docs/configuration.py")
     lines = [_INTRO]
-    for script, model in SCRIPTS.items():
-        path = CONF / f"{script}.yaml"
+    for name, model in CHECKED_BY.items():
+        path = CONF / f"{name}.yaml"
         config = read(path)
         groups = dict(re.findall(r"^  - (\w+): (\w+)$", path.read_text(), re.MULTILINE))
-        lines += [f"## {script}.py", "", config.header, "", *_KEYS]
+        lines += [f"## seedgrid {name}", "", config.header, "", *_KEYS]
         for key in config.own():
             kind = allowed_at(model, key.path, None)
             lines.append(_row(f"`{key.path}`", _default(key.value), kind, _said(key.comment)))
-        if script == "train":
+        if name == "train":
             lines += train_lines(groups)
         elif groups:
             named = ", ".join(f"[`{group}`](#{group}), here by default `{option}`" for group, option in groups.items())

@@ -28,13 +28,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import wandb
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 from wandb.proto.wandb_internal_pb2 import Record
 
+from seedgrid.composition import compose
 from seedgrid.data import grammar
 from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.data.tokens import Tokens, tokenize, used_words
@@ -61,14 +61,9 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def compose_config(repository) -> Callable[..., DictConfig]:
+def compose_config() -> Callable[..., DictConfig]:
     """Compose ``conf/train.yaml`` with overrides, as the command line does."""
-
-    def composed(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
-            return compose("train", overrides=list(overrides))
-
-    return composed
+    return lambda *overrides: compose("train", overrides)
 
 
 @pytest.fixture(scope="session")
@@ -392,14 +387,9 @@ def write_sweep():
 
 
 @pytest.fixture
-def entry(repository):
+def entry():
     """The composed config of a command's overrides."""
-
-    def composed(name, *overrides):
-        with initialize_config_dir(str(repository / "conf"), version_base="1.3"):
-            return compose(name, overrides=[str(word) for word in overrides])
-
-    return composed
+    return lambda name, *overrides: compose(name, [str(word) for word in overrides])
 
 
 @pytest.fixture
@@ -419,11 +409,13 @@ def no_room():
 
 
 @pytest.fixture(scope="session")
-def run_script(repository):
-    def ran(script, *words, cwd):
+def run_command():
+    """Run ``seedgrid NAME`` with words, in a folder."""
+
+    def ran(name, *words, cwd):
         environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}
         return subprocess.run(
-            [sys.executable, str(repository / script), *map(str, words)],
+            [sys.executable, "-m", "seedgrid", name, *map(str, words)],
             cwd=cwd,
             env=environment,
             capture_output=True,

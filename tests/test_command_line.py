@@ -60,13 +60,13 @@ def test_what_hydra_reads_is_left_to_it(word):
 
 def test_a_printed_command_is_read_back_to_the_letter_from_a_shell():
     folders = [*NAMES, "runs/a+recipe.learning_rate-0.0001", "runs/a,recipe.epochs=1", "2024", "null", "a b", "a\\b"]
-    shell = ["bash", "-c", f"python() {{ printf '%s\\n' \"$@\"; }}; {command('report', sweep=folders, a=folders[0])}"]
-    script, several, one = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert script == "report.py"
+    words = command("report", sweep=folders, a=folders[0]).partition(" report ")[2]
+    shell = ["bash", "-c", f"printf '%s\\n' {words}"]
+    several, one = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
     assert read_back(several) == folders
     assert read_back(one) == folders[0]
 
 
 def test_the_folder_of_a_swept_value_is_printed_without_quotes():
     folders = [f"runs/rate+recipe.learning_rate-{rate}" for rate in ("0.0001", "1e-05")]
-    assert command("compare", a=folders[0], b=folders[1]) == f"python compare.py a={folders[0]} b={folders[1]}"
+    assert command("compare", a=folders[0], b=folders[1]).endswith(f" compare a={folders[0]} b={folders[1]}")

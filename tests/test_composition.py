@@ -8,13 +8,13 @@ from seedgrid.keys import instead
 
 
 @pytest.fixture
-def answer(entry, repository):
+def answer(entry):
     """The line for words that Hydra refuses."""
 
-    def answered(*words, script="train"):
+    def answered(*words, name="train"):
         with pytest.raises((HydraException, ValueError, TypeError)) as refused:
-            entry(script, *words)
-        line = explain(refused.value, words, repository / "conf" / f"{script}.yaml")
+            entry(name, *words)
+        line = explain(refused.value, words, name)
         assert "\n" not in line
         return line
 
@@ -46,7 +46,7 @@ def test_a_word_that_cannot_be_used_is_answered_with_what_there_is(answer, word,
 
 
 def test_a_group_of_another_command_is_no_group_here(answer):
-    assert answer("seed=3", script="report") == "seed=3: no such key; did you mean random_seed?"
+    assert answer("seed=3", name="report") == "seed=3: no such key; did you mean random_seed?"
 
 
 def test_what_else_hydra_says_is_kept_in_one_line(answer):

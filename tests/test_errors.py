@@ -27,10 +27,10 @@ def test_what_cannot_be_used_is_one_line_and_other_errors_stay_what_they_are():
     assert ended.value.code == 130
 
 
-def without_reader(script, words, folder):
+def without_reader(name, words, folder):
     """Exit code and complaints of a command whose reader has gone before it says anything."""
     process = subprocess.Popen(
-        [sys.executable, str(script), *words],
+        [sys.executable, "-m", "seedgrid", name, *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -51,26 +51,26 @@ def test_a_full_disk_behind_standard_output_is_one_line():
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("name", "words"),
     [
-        ("report.py", ["sweep=mine", "splits=2"]),
-        ("compare.py", ["a=mine", "b=other", "max_budget=0"]),
-        ("plan.py", ["sweep=mine", "budget=2"]),
-        ("plan.py", ["budget=2"]),
-        ("status.py", ["sweep=mine"]),
-        ("dashboard.py", ["sweep=mine", "dry_run=true"]),
+        ("report", ["sweep=mine", "splits=2"]),
+        ("compare", ["a=mine", "b=other", "max_budget=0"]),
+        ("plan", ["sweep=mine", "budget=2"]),
+        ("plan", ["budget=2"]),
+        ("status", ["sweep=mine"]),
+        ("dashboard", ["sweep=mine", "dry_run=true"]),
     ],
 )
-def test_a_reader_who_has_seen_enough_sees_no_traceback(repository, write_sweep, tmp_path, script, words):
+def test_a_reader_who_has_seen_enough_sees_no_traceback(write_sweep, tmp_path, name, words):
     write_sweep(tmp_path / "mine", 2, 2)
     write_sweep(tmp_path / "other", 2, 2, seed=1)
-    code, errors = without_reader(repository / script, words, tmp_path)
+    code, errors = without_reader(name, words, tmp_path)
     assert code == 1
     assert "Traceback" not in errors and "Broken" not in errors
 
 
-def test_a_trial_goes_on_without_a_reader(repository, tiny, tmp_path):
-    code, errors = without_reader(repository / "train.py", [*tiny, "sweep=alone"], tmp_path)
+def test_a_trial_goes_on_without_a_reader(tiny, tmp_path):
+    code, errors = without_reader("train", [*tiny, "sweep=alone"], tmp_path)
     assert code == 1
     assert "Traceback" not in errors and "Broken" not in errors
     [trial] = read_sweep(tmp_path / "alone").trials["status"]

@@ -79,7 +79,7 @@ class OwnKeys(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         self._check(config)
         if config.hydra.runtime.choices["hydra/sweeper"] == "start_many":
-            sys.exit("error: hydra/sweeper=start_many starts trials only with -m: python train.py -m ...")
+            sys.exit("error: hydra/sweeper=start_many starts trials only with -m: seedgrid train -m ...")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         self._check(config)

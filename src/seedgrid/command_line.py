@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def check_words() -> list[str]:
     """
     given, unknown = get_args_parser().parse_known_args()
     if given.shell_completion:
-        return []
+        sys.exit('error: -sc: seedgrid completes words in its own way: eval "$(seedgrid completion bash)"')
     if unknown:
         sys.exit(f"error: {unknown[0]}: no option of this command; keys are written without dashes: key=value")
     swept = given.multirun or any(word.startswith("hydra.mode=") for word in given.overrides)
@@ -70,19 +71,30 @@ def quoted(value: str) -> str:
     return QuotedString(value, Quote.double).with_quotes()
 
 
-def command(script: str, **values: str | Sequence[str]) -> str:
+def command(name: str, **values: str | Sequence[str]) -> str:
     """A command of this project, to be pasted into a shell where this one was typed.
 
     Args:
-        script: its name, beside that of the one that runs.
+        name: of the sub-command.
         values: of its keys; several are a list.
     """
-    beside = Path(sys.argv[0]).with_name(f"{script}.py")
-    words = [str(beside) if beside.is_file() else beside.name]
+    words = [*_seedgrid(), name]
     for key, value in values.items():
         texts = [_plain_or_quoted(text) for text in ([value] if isinstance(value, str) else value)]
         words.append(f"{key}={texts[0]}" if isinstance(value, str) else f"{key}=[{','.join(texts)}]")
-    return f"python {shlex.join(words)}"
+    return shlex.join(words)
+
+
+def _seedgrid() -> list[str]:
+    """How a shell finds the ``seedgrid`` of this environment: by its name, by its path, or through Python."""
+    typed = Path(sys.argv[0])
+    script = typed if typed.name == "seedgrid" else Path(sys.executable).with_name("seedgrid")
+    if not script.is_file():
+        return [sys.orig_argv[0], "-m", "seedgrid"]
+    found = shutil.which("seedgrid")
+    if found is not None and script.samefile(found):
+        return ["seedgrid"]
+    return [str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)]
 
 
 def _plain_or_quoted(text: str) -> str:

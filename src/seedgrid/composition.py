@@ -1,4 +1,4 @@
-"""What Hydra cannot compose, in one line that names what there is instead."""
+"""Has Hydra compose and run a command; what it cannot compose, in one line that names what there is instead."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import hydra
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
 from hydra.errors import HydraException, MissingConfigException
@@ -16,24 +20,60 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from seedgrid.command_line import check_words
+from seedgrid.commands import Command
 from seedgrid.keys import instead
+
+# The configs: beside this file in a wheel, at the top of the repository in a checkout.
+_BESIDE = Path(__file__).with_name("conf")
+CONF = _BESIDE if _BESIDE.is_dir() else Path(__file__).parents[2] / "conf"
+VERSION_BASE = "1.3"  # of Hydra's behaviour
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _START_MANY = "hydra/sweeper=start_many"
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a script's ``hydra.main``; what Hydra cannot read or compose ends it with one line and code 1."""
-    words, script = check_words(), Path(sys.argv[0]).resolve()
-    primary = script.parent / "conf" / f"{script.stem}.yaml"
+def run_command(command: Command, words: Sequence[str]) -> None:
+    """Have Hydra run a command; what Hydra cannot read or compose ends it with one line and code 1.
+
+    Args:
+        command: what Hydra calls, and whose name its primary config has.
+        words: of the command line, from behind the command's name.
+    """
+    sys.argv[1:] = words  # where Hydra looks for them
+    overrides = check_words()
     asked = os.environ.get(_FULL_ERROR)
     os.environ[_FULL_ERROR] = "1"  # or Hydra prints its errors itself, in many lines, and exits
     try:
-        main()
+        hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=command.name)(command)()
     except Exception as error:
         if asked == "1" or not _is_hydras(error):
             raise
-        sys.exit(f"error: {explain(error, words, primary)}")
+        sys.exit(f"error: {explain(error, overrides, command.name)}")
+
+
+@contextmanager
+def composing() -> Iterator[Hydra]:
+    """Hydra, for a command in this process that no command line gives: it composes configs, and runs trials and sweeps.
+
+    ``composing() as hydra`` and then ``hydra.compose_config("train", ["task=mrpc"], RunMode.RUN)``, or
+    ``hydra.multirun("train", COMMANDS["train"], overrides)``.
+    """
+    with hydra.initialize_config_dir(str(CONF), job_name="seedgrid", version_base=VERSION_BASE):
+        yield GlobalHydra.instance().hydra
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """A command's config, as the command line would compose it, without Hydra's own part.
+
+    Args:
+        name: of the command.
+        overrides: words such as ``task=mrpc``.
+
+    Raises:
+        HydraException: a word cannot be read, or a key or option does not exist; :func:`explain` says it in one line.
+    """
+    with hydra.initialize_config_dir(str(CONF), job_name="seedgrid", version_base=VERSION_BASE):
+        return hydra.compose(name, overrides=list(overrides))
 
 
 def _is_hydras(error: Exception) -> bool:
@@ -43,45 +83,45 @@ def _is_hydras(error: Exception) -> bool:
     return frame.f_globals["__name__"].partition(".")[0] == "hydra"
 
 
-def explain(error: Exception, words: Sequence[str], primary: Path) -> str:
+def explain(error: Exception, words: Sequence[str], name: str) -> str:
     """What Hydra says of a command line, in one line that names what there is instead.
 
     Args:
         error: Hydra's.
         words: the command line's overrides.
-        primary: the config that it begins with; beside it lies a folder for each group.
+        name: the command's.
     """
     if isinstance(error, MissingConfigException) and error.options:
         return _explain_option(error, words)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
-        return _explain_key(cause, words, primary.parent)
+        return _explain_key(cause, words)
     for word in words if isinstance(error, ValueError | TypeError) else ():
-        if _gives_no_option(word, primary.parent):
-            return _explain_group(word, primary)
+        if _gives_no_option(word):
+            return _explain_group(word, name)
     said = str(error).splitlines()
     if cause is not None and cause is not error:
         said += str(cause).splitlines()[:1]
     return ": ".join(line.strip().rstrip(".:") for line in said if line.strip())
 
 
-def _gives_no_option(word: str, conf: Path) -> bool:
+def _gives_no_option(word: str) -> bool:
     """Whether a word gives a group a number, a truth value or null."""
     override = OverridesParser.create().parse_override(word)
-    if override.is_delete() or not (conf / _key(word)).is_dir():
+    if override.is_delete() or not (CONF / _key(word)).is_dir():
         return False
     value = override.value()
     values = value.list if isinstance(value, ChoiceSweep) else value if isinstance(value, list) else [value]
     return isinstance(value, RangeSweep) or any(each is None or isinstance(each, int | float) for each in values)
 
 
-def _explain_group(word: str, primary: Path) -> str:
+def _explain_group(word: str, name: str) -> str:
     key, _, value = word.lstrip("+").partition("=")
-    own = OmegaConf.to_container(OmegaConf.load(primary), resolve=False)
+    own = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
     if not any(key in each for each in own.pop("defaults") if isinstance(each, dict)):  # another command's group
         return f"{word}: no such key; {instead(key, own)}"
     if key != "seed" or value == "null":
-        options = sorted(path.stem for path in (primary.parent / key).glob("*.yaml"))
+        options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
         return f"{word}: {key} takes the name of one of its options: {', '.join(options)}"
     several = value.startswith("[") or OverridesParser.create().parse_override(word).is_sweep_override()
     init, order = (shlex.quote(f"seed.{name}={value.strip('[]')}") for name in ("init", "order"))
@@ -103,7 +143,7 @@ def _explain_option(error: MissingConfigException, words: Sequence[str]) -> str:
     return f"{str(error).partition(':')[0]}: no {error.missing_cfg_file}; {there}"
 
 
-def _explain_key(cause: ConfigAttributeError | ConfigKeyError, words: Sequence[str], conf: Path) -> str:
+def _explain_key(cause: ConfigAttributeError | ConfigKeyError, words: Sequence[str]) -> str:
     key = cause.full_key
     word = next((word for word in words if f"{_key(word)}.".startswith(f"{key}.")), key)
     group, _, inside = key.partition(".")
@@ -112,7 +152,7 @@ def _explain_key(cause: ConfigAttributeError | ConfigKeyError, words: Sequence[s
             return f"{word}: no key of the sweeper grid; to start many and stop early add {_START_MANY}"
         there = ", ".join(str(name) for name in cause.parent_node if not str(name).startswith("_"))
         return f"{word}: no such key; {key.rpartition('.')[0]} has {there}"
-    for path in sorted((conf / group).glob("*.yaml")) if inside else ():
+    for path in sorted((CONF / group).glob("*.yaml")) if inside else ():
         option = OmegaConf.load(path)
         if isinstance(option, DictConfig) and inside in _keys(option):
             return f"{word}: no such key here; {group}={path.stem} has it"

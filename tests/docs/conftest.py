@@ -86,16 +86,19 @@ def _masked(text: str) -> str:
 
 
 class User:
-    """Somebody with the entry points, the configs and the package, in a folder of their own."""
+    """Somebody with the command, the configs and the package, in a folder of their own."""
 
     def __init__(self, repository: Path, folder: Path) -> None:
         self.folder = folder
-        for script in repository.glob("*.py"):
-            shutil.copy(script, folder)
         for name in ("conf", "src"):
             shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        script = folder / "bin" / "seedgrid"  # as installing the package makes it
+        script.parent.mkdir()
+        script.write_text(f"#!{sys.executable}\nfrom seedgrid.commands import main\n\nmain()\n")
+        script.chmod(0o755)
+        places = (script.parent, Path(sys.executable).parent, os.environ["PATH"])
         self.environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(map(str, places)),
             "PYTHONPATH": str(folder / "src"),
             "CUDA_VISIBLE_DEVICES": "",
             "GLUE_DIR": "",

@@ -9,40 +9,45 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 from pydantic import TypeAdapter
 
+from seedgrid.commands import COMMANDS
+from seedgrid.composition import composing
 from seedgrid.settings import read_config
 from seedgrid.sweep.plan import read_options
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = (".", "docs", "benchmarks", "results")
 PAGES = [page for folder in FOLDERS for page in sorted((REPOSITORY / folder).glob("*.md"))]
-SCRIPTS = {path.stem for path in REPOSITORY.glob("*.py") if (REPOSITORY / "conf" / f"{path.stem}.yaml").exists()}
 # Options that the worked examples make, where they run; and what stands for an option.
 LEFT_OUT = re.compile(r"=(reviews|minilm2|gentle|default,gentle|cosine|NAME)\b")
 
 
 def _commands():
-    """Every command of one of the scripts, in a block, a table or a sentence, with the page that it is on."""
+    """Every command of ours, in a block, a table or a sentence, with the page that it is on."""
+    ours = rf"(?:\.venv/bin/)?(?:python train\.py|seedgrid (?:{'|'.join(COMMANDS)})\b)"
     for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
-        lines = [*re.findall(r"^(?:\$ )?(python \w+\.py.*)$", text, re.MULTILINE)]
-        lines += re.findall(r"`(?:\.venv/bin/)?(python \w+\.py[^`]*)`", text)
+        lines = re.findall(rf"^(?:\$ )?({ours}.*)$", text, re.MULTILINE)
+        lines += re.findall(rf"`({ours}[^`]*)`", text)
         for line in lines:
-            match = re.match(r"python (\w+)\.py\b(.*)", " ".join(line.split()))
+            name, words = re.match(r"\S+ (\S+) ?(.*)", " ".join(line.split())).groups()
             # Without a word it is only named; NAME stands for one that the user has.
-            if match and match[1] in SCRIPTS and match[2] and not LEFT_OUT.search(match[2]):
-                yield pytest.param(match[1], match[2].strip(), id=f"{page.name}: {match[1]}{match[2]}")
-        for row in re.findall(r"^\|(?!.*python ).*\| (.*) \|$", text, re.MULTILINE) if page.name == "README.md" else ():
+            if words and not LEFT_OUT.search(words):
+                yield pytest.param(name.removesuffix(".py"), words.strip(), id=f"{page.name}: {name} {words}")
+        for row in (
+            re.findall(r"^\|(?!.*seedgrid ).*\| (.*) \|$", text, re.MULTILINE) if page.name == "README.md" else ()
+        ):
             for words in re.findall(r"`((?:[\w./]+=[^`\s]+ ?)+)`", row):
                 yield pytest.param("train", f"-m {words}", id=f"{page.name}: {words}")
 
 
-@pytest.mark.parametrize(("script", "words"), list(_commands()))
-def test_a_command_of_a_page_composes_and_its_settings_are_allowed(script, words, entry, generator):
+@pytest.mark.parametrize(("name", "words"), list(_commands()))
+def test_a_command_of_a_page_composes_and_its_settings_are_allowed(name, words, entry, generator):
     overrides = [word for word in shlex.split(words, comments=True) if word not in ("-m", "[...]")]
-    if "--help" in overrides or "-sc" in overrides:
+    if "--help" in overrides:
         return
     sweeping = shlex.split(words).count("-m") > 0
     parser = OverridesParser.create()
@@ -53,30 +58,28 @@ def test_a_command_of_a_page_composes_and_its_settings_are_allowed(script, words
             assert sweeping, f"{value} is swept without -m"
             value = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
         combination.append(value)
-    config = entry(script, *combination)
-    sweeper = _sweeper(script, combination, entry)
+    config = entry(name, *combination)
+    sweeper = _sweeper(combination)
     with open_dict(config):
         config.pop("hydra", None)
-    read_config(config, generator.SCRIPTS[script])
+    read_config(config, generator.CHECKED_BY[name])
     if sweeper:
         read_options(sweeper)
 
 
-def _sweeper(script, overrides, entry):
+def _sweeper(overrides):
     """The options of start_many, where a command chooses it."""
     if "hydra/sweeper=start_many" not in overrides:
         return None
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
-        config = compose(script, overrides=overrides, return_hydra_config=True)
+    with composing() as hydra:
+        config = hydra.compose_config("train", overrides, RunMode.MULTIRUN)
     options = OmegaConf.to_container(config.hydra.sweeper)
     return {key: value for key, value in options.items() if key not in ("_target_", "_convert_", "params")}
 
 
 def test_the_commands_are_found():
     found = [param.values for param in _commands()]
-    assert {script for script, _ in found} >= {"train", "report", "plan", "compare", "status"}
+    assert {name for name, _ in found} >= {"train", "report", "plan", "compare", "status", "export"}
     assert len(found) > 30
 
 

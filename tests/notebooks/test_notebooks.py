@@ -17,7 +17,6 @@ def checkout(repository, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("conf", "results", "notebooks"):
         shutil.copytree(repository / name, folder / name)
-    shutil.copy(repository / "train.py", folder)
     return folder
 
 

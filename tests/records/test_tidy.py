@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
 from seedgrid.records.store import Sweep, read_sweep, with_best
-from seedgrid.records.tidy import check_export, export_parquet, read_csv_trials, read_exported
+from seedgrid.records.tidy import check_export, export_csv, export_parquet, read_csv_trials, read_exported
 from seedgrid.report.arrays import finished_trials
 
 SEEDS = ["init", "order", "dropout"]
@@ -460,9 +461,7 @@ def test_an_export_is_replaced_by_one_of_the_same_sweeps_and_by_no_other(recorde
     whole = path.read_bytes()
     other = replace(recorded, config={**recorded.config, "recipe": {"name": "mosbach2021"}})
     for sweeps in ([foreign], [recorded], [other, foreign]):
-        with pytest.raises(
-            InputError, match=rf"^export={re.escape(str(path))}: exists and is no export of these sweeps"
-        ):
+        with pytest.raises(InputError, match=rf"^to={re.escape(str(path))}: exists and is no export of these sweeps"):
             export_parquet(sweeps, path)
         with pytest.raises(InputError):  # known before the work starts
             check_export(sweeps, path)
@@ -479,14 +478,27 @@ def test_what_is_no_export_is_never_overwritten(recorded, tmp_path, what):
     else:
         path.write_text("mine")
     before = None if what == "folder" else path.read_bytes()
-    with pytest.raises(InputError, match=rf"^export={re.escape(str(path))}: "):
+    with pytest.raises(InputError, match=rf"^to={re.escape(str(path))}: "):
         export_parquet([recorded], path)
     assert path.is_dir() if before is None else path.read_bytes() == before
 
 
+def test_as_csv_the_table_is_the_same_and_replaces_one_of_the_same_sweeps_only(recorded, foreign, tmp_path):
+    export_parquet([recorded, foreign], tmp_path / "trials.parquet")
+    path = tmp_path / "trials.csv"
+    for _ in range(2):
+        export_csv([recorded, foreign], path)
+    table, text = pq.read_table(tmp_path / "trials.parquet"), pyarrow.csv.read_csv(path)
+    assert text.column_names == table.column_names
+    assert text.column("best_so_far").to_pylist() == table.column("best_so_far").to_pylist()
+    assert text.column("order").to_pylist() == table.column("order").to_pylist()
+    with pytest.raises(InputError, match="exists and is no export of these sweeps"):
+        export_csv([recorded], path)
+
+
 def test_a_place_where_nothing_can_be_written_is_named(recorded, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"^export=.*/file/trials.parquet: cannot be written"):
+    with pytest.raises(InputError, match=r"^to=.*/file/trials.parquet: cannot be written"):
         export_parquet([recorded], tmp_path / "file" / "trials.parquet")
 
 

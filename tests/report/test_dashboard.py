@@ -1,4 +1,4 @@
-"""``dashboard.py``: what it prints without an account, and what it refuses in one line."""
+"""``seedgrid dashboard``: what it prints without an account, and what it refuses in one line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import seedgrid.report
+from seedgrid.command_line import command
 from seedgrid.report.dashboard import dashboard
 from seedgrid.trials.wandb_mode import note_sent, read_shown
 
@@ -26,10 +27,10 @@ def sweep(write_sweep, tmp_path):
     return write_sweep(tmp_path / "runs" / "first", 3, 3)
 
 
-def test_a_dry_run_prints_what_would_be_sent_and_needs_no_account(run_script, sweep, write_sweep, tmp_path):
+def test_a_dry_run_prints_what_would_be_sent_and_needs_no_account(run_command, sweep, write_sweep, tmp_path):
     write_sweep(tmp_path / "runs" / "second", 2, 2)
     before = sorted(tmp_path.rglob("*"))
-    done = run_script("dashboard.py", "sweep='runs/*'", "dry_run=true", "logger.project=mine", cwd=tmp_path)
+    done = run_command("dashboard", "sweep='runs/*'", "dry_run=true", "logger.project=mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     sent = json.loads(done.stdout)
     assert [each["workspace"]["displayName"] for each in sent] == [
@@ -42,19 +43,19 @@ def test_a_dry_run_prints_what_would_be_sent_and_needs_no_account(run_script, sw
 
 def test_runs_that_w_and_b_does_not_have_are_said_once(entry, sweep, capsys):
     dashboard(entry("dashboard", f"sweep={sweep}", "dry_run=true"))
-    assert capsys.readouterr().err.startswith(f"W&B has none of 9 trials; python upload.py sweep={sweep} sends ")
+    assert capsys.readouterr().err.startswith(f"W&B has none of 9 trials; {command('upload', sweep=str(sweep))} sends ")
     for folder in sweep.glob("init=*"):
         note_sent(folder, read_shown(folder), {})
     dashboard(entry("dashboard", f"sweep={sweep}", "dry_run=true"))
     assert capsys.readouterr().err == ""
 
 
-def test_without_an_account_one_line_names_the_remedies_before_any_work(run_script, tmp_path):
-    done = run_script("dashboard.py", "sweep=no/where", cwd=tmp_path)
+def test_without_an_account_one_line_names_the_remedies_before_any_work(run_command, tmp_path):
+    done = run_command("dashboard", "sweep=no/where", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: no W&B account: log in with `wandb login`; dry_run=true prints what would be sent, and report.py makes "
-        "a local page\n"
+        "error: no W&B account: log in with `wandb login`; dry_run=true prints what would be sent, and seedgrid report "
+        "makes a local page\n"
     )
 
 
@@ -107,7 +108,7 @@ def test_what_cannot_be_laid_out_is_one_line(entry, write_sweep, tmp_path, words
         dashboard(entry("dashboard", "dry_run=true", *words))
 
 
-def test_a_wrong_key_is_named(run_script, tmp_path):
-    done = run_script("dashboard.py", "swep=runs/quickstart", cwd=tmp_path)
+def test_a_wrong_key_is_named(run_command, tmp_path):
+    done = run_command("dashboard", "swep=runs/quickstart", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "swep" in done.stderr and "Traceback" not in done.stderr

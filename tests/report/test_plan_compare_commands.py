@@ -1,4 +1,4 @@
-"""``plan.py`` and ``compare.py`` on records as trials write them: what they print and write, and what they refuse."""
+"""``plan`` and ``compare`` on records as trials write them: what they print and write, and what they refuse."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def sweeps(write_sweep, tmp_path_factory):
 # ------------------------------------------------------------------------------------------------------------- compare
 
 
-def test_compare_answers_in_the_terminal_and_on_a_page_beside_the_first_sweep(run_script, sweeps, tmp_path):
+def test_compare_answers_in_the_terminal_and_on_a_page_beside_the_first_sweep(run_command, sweeps, tmp_path):
     before = {path: path.read_bytes() for path in sweeps.glob("*/init=*/*")}
-    done = run_script("compare.py", f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}", "draws=50", cwd=tmp_path)
+    done = run_command("compare", f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}", "draws=50", cwd=tmp_path)
     assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
     text = " ".join(done.stdout.split())
     assert "More than the seeds explain: fast scores higher than slow" in text
@@ -40,7 +40,7 @@ def test_compare_answers_in_the_terminal_and_on_a_page_beside_the_first_sweep(ru
     assert {path: path.read_bytes() for path in sweeps.glob("*/init=*/*")} == before
 
 
-def test_exported_files_stand_for_their_sweeps(entry, run_script, sweeps, tmp_path, capsys):
+def test_exported_files_stand_for_their_sweeps(entry, run_command, sweeps, tmp_path, capsys):
     for name in ("fast", "slow"):
         export_parquet([read_sweep(sweeps / name)], tmp_path / f"{name}.parquet")
     words = f"b={sweeps / 'slow'}", "draws=50", f"output={tmp_path / 'page'}"
@@ -48,7 +48,7 @@ def test_exported_files_stand_for_their_sweeps(entry, run_script, sweeps, tmp_pa
     of_folders = capsys.readouterr().out
     compare(entry("compare", f"a={tmp_path / 'fast.parquet'}", *words))
     assert capsys.readouterr().out == of_folders
-    done = run_script("compare.py", "a=fast.parquet", "b=slow.parquet", "max_budget=0", cwd=tmp_path)
+    done = run_command("compare", "a=fast.parquet", "b=slow.parquet", "max_budget=0", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "compare-fast-slow" / "index.html").exists()
     planned = []
@@ -120,7 +120,7 @@ def test_a_page_is_written_again_but_nothing_else_is(entry, sweeps, tmp_path, ca
     for _ in range(2):
         compare(entry("compare", *words, f"output={page.parent}"))
     capsys.readouterr()
-    # A page of report.py has the same generator and another title.
+    # A page of seedgrid report has the same generator and another title.
     page.write_text(page.read_text().replace("<title>Method or seed:", "<title>What the seeds did:"))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
@@ -176,8 +176,8 @@ def test_compare_says_what_it_has_to_be_read_with(entry, write_sweep, tmp_path, 
 # ---------------------------------------------------------------------------------------------------------------- plan
 
 
-def test_plan_prints_the_use_of_a_budget_from_a_sweeps_trials(run_script, sweeps, tmp_path):
-    done = run_script("plan.py", f"sweep={sweeps / 'slow'}", "budget=4", cwd=tmp_path)
+def test_plan_prints_the_use_of_a_budget_from_a_sweeps_trials(run_command, sweeps, tmp_path):
+    done = run_command("plan", f"sweep={sweeps / 'slow'}", "budget=4", cwd=tmp_path)
     assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
     assert f"{sweeps / 'slow'}: 25 finished trials of 3 evaluations, accuracy" in done.stdout
     assert "A budget of 4 full trainings, 8 min one after the other" in done.stdout

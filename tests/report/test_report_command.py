@@ -1,4 +1,4 @@
-"""``report.py``: what it reads, writes and prints, and what it refuses."""
+"""``report`` and ``export``: what they read, write and print, and what they refuse."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from seedgrid.analysis.expected import expected_max
 from seedgrid.records.store import find_sweeps, read_sweep
 from seedgrid.report.entry import report
+from seedgrid.report.exporting import export
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,9 @@ def sweeps(write_sweep, tmp_path_factory):
     return folder
 
 
-def test_one_command_makes_every_table_and_figure_of_the_paper(run_script, sweeps, tmp_path):
+def test_one_command_makes_every_table_and_figure_of_the_paper(run_command, sweeps, tmp_path):
     before = {path: path.read_bytes() for path in sweeps.glob("*/init=*/*")}
-    done = run_script("report.py", f"sweep={sweeps / 'first'}", "splits=5", cwd=tmp_path)
+    done = run_command("report", f"sweep={sweeps / 'first'}", "splits=5", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     folder = sweeps / "first" / "report"
     assert str(folder / "index.html") in done.stdout
@@ -87,7 +88,8 @@ def test_other_peoples_scores_and_an_export_that_is_read_again(entry, tmp_path, 
         f"{i},{o},{s},{s / 10},{0.5 + i / 10 + o / 100 + s / 1000}" for i in range(3) for o in range(3) for s in (1, 2)
     ]
     (tmp_path / "mine.csv").write_text("init,order,step,epoch,score\n" + "\n".join(rows) + "\n")
-    report(entry("report", "source=csv", "path=mine.csv", "metric=accuracy", "export=mine.parquet"))
+    report(entry("report", "source=csv", "path=mine.csv", "metric=accuracy"))
+    export(entry("export", "source=csv", "path=mine.csv", "metric=accuracy", "to=mine.parquet"))
     assert (tmp_path / "report" / "index.html").exists()
     first = (tmp_path / "report/tables/figure-1.csv").read_text()
     report(entry("report", "source=parquet", "path=mine.parquet", "output=again"))
@@ -149,11 +151,18 @@ def test_a_report_never_overwrites_what_is_not_its_own(entry, sweeps, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(SystemExit, match=r"^error: output=[^\n]*not empty[^\n]*$"):
         report(entry("report", f"sweep={sweeps / 'first'}", f"output={tmp_path}"))
-    (tmp_path / "trials.parquet").write_text("mine")
-    with pytest.raises(SystemExit, match=r"^error: [^\n]*trials.parquet[^\n]*$"):
-        report(
-            entry(
-                "report", f"sweep={sweeps / 'first'}", f"output={tmp_path / 'r'}", f"export={tmp_path}/trials.parquet"
-            )
-        )
-    assert not (tmp_path / "r").exists()
+
+
+def test_several_sweeps_are_exported_to_one_file_of_either_kind(run_command, sweeps, tmp_path):
+    for name in ("trials.parquet", "trials.csv"):
+        done = run_command("export", f"sweep=[{sweeps / 'first'},{sweeps / 'half'}]", f"to={name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(tmp_path / "trials.csv")
+    assert sorted(rows["sweep"].unique()) == ["first", "half"]
+    assert len(rows) == len(pd.read_parquet(tmp_path / "trials.parquet"))
+    done = run_command("export", "sweep=no/where", "to=trials.xlsx", cwd=tmp_path)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "error: to=trials.xlsx: trials are written as Parquet or CSV; let the name end in .parquet or .csv\n"
+    )

@@ -1,4 +1,4 @@
-"""``view.py``: what its server shows of the sweeps below a folder, what it makes, and what it refuses."""
+"""``seedgrid view``: what its server shows of the sweeps below a folder, what it makes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_the_index_is_made_anew_each_time(serve, write_sweep, tmp_path):
     assert f"No sweep in {tmp_path / 'runs'} yet: there is no such folder." in get(f"{url}/")
     (tmp_path / "runs").mkdir()
     assert f"No sweep in {tmp_path / 'runs'} yet. Run one" in get(f"{url}/")
-    assert "make sweep" in get(f"{url}/") and "train.py -m experiment=debug" in get(f"{url}/")
+    assert "make sweep" in get(f"{url}/") and "seedgrid train -m experiment=debug" in get(f"{url}/")
     folder = write_sweep(tmp_path / "runs" / "mine", 1, 3, status={(0, 1): "running", (0, 2): "running"})
     with trial_lock(folder / "init=000,order=001"):
         assert rows(get(f"{url}/"))["mine"]["trials"] == "running: 1 completed, 1 running, 1 interrupted"
@@ -245,7 +245,7 @@ def test_a_report_is_made_when_it_is_asked_for_and_again_after_a_new_trial(serve
 
 
 def test_a_page_is_as_old_as_the_trials_that_it_was_made_of(write_sweep, tmp_path):
-    """What decides whether ``view.py`` makes a page again; whatever the files' times are."""
+    """What decides whether ``seedgrid view`` makes a page again; whatever the files' times are."""
     folder = write_sweep(tmp_path / "mine", 2, 2, status={(1, 1): "running"})
     before = read_sweep(folder).digest
     os.utime(folder / "init=000,order=000" / "trial.json")
@@ -406,19 +406,19 @@ def test_bad_input_is_one_line(entry, words, said):
         view(entry("view", *words))
 
 
-def test_a_port_in_use_is_one_line_with_the_remedy(run_script, tmp_path):
+def test_a_port_in_use_is_one_line_with_the_remedy(run_command, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run_script("view.py", "runs=.", f"port={port}", cwd=tmp_path)
+        done = run_command("view", "runs=.", f"port={port}", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"error: port={port}: in use; give another one, or port=0 for any that is free\n"
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_command_serves_until_ctrl_c(repository, write_sweep, tmp_path, busy):
+def test_the_command_serves_until_ctrl_c(write_sweep, tmp_path, busy):
     write_sweep(tmp_path / "runs" / "mine", 2, 3)
     process = subprocess.Popen(
-        [sys.executable, str(repository / "view.py"), "port=0"],
+        [sys.executable, "-m", "seedgrid", "view", "port=0"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

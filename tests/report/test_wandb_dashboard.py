@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -220,7 +221,7 @@ def test_the_report_says_what_the_records_say(study):
 
 
 def test_the_command_for_the_figure_sends_it_where_the_report_looks(study):
-    command = next(line for line in texts(preview(study, PLACE)) if "report.py" in line)
+    command = next(line for line in texts(preview(study, PLACE)) if "seedgrid report" in line)
     assert command.endswith(f"sweep={study.sweep.folder} logger=wandb logger.entity=me logger.project=mine")
 
 
@@ -301,10 +302,11 @@ def server(monkeypatch):
 
 
 def test_wandbs_own_client_sends_the_workspace_and_the_report_that_are_previewed(
-    study, server, run_script, tmp_path, repository, monkeypatch
+    study, server, run_command, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("sys.argv", [str(repository / "dashboard.py")])  # beside it are the commands that are told
-    done = run_script("dashboard.py", f"sweep={study.sweep.folder}", "logger.project=mine", cwd=tmp_path)
+    monkeypatch.setattr("sys.orig_argv", [sys.executable])  # where a command that is told looks how it was typed
+    monkeypatch.chdir(tmp_path)
+    done = run_command("dashboard", f"sweep={study.sweep.folder}", "logger.project=mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     workspace, report = server.views
     assert server.projects[0] == {"entityName": "me", "name": "mine"}

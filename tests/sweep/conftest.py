@@ -15,12 +15,12 @@ GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 
 @pytest.fixture(scope="session")
 def start(repository) -> Callable[..., subprocess.Popen]:
-    """Start ``python train.py`` with the given words."""
+    """Start ``seedgrid train`` with the given words."""
 
     def started(*words, **options):
         environment = {**os.environ, "GLUE_DIR": "", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
         return subprocess.Popen(
-            [sys.executable, "train.py", *words],
+            [sys.executable, "-m", "seedgrid", "train", *words],
             cwd=repository,
             env=environment | options.pop("env", {}),
             stdout=subprocess.PIPE,
@@ -34,7 +34,7 @@ def start(repository) -> Callable[..., subprocess.Popen]:
 
 @pytest.fixture(scope="session")
 def command(start) -> Callable[..., tuple[int, str, str]]:
-    """Run ``python train.py`` to its end; gives exit code, standard output and standard error."""
+    """Run ``seedgrid train`` to its end; gives exit code, standard output and standard error."""
 
     def ran(*words, **options):
         process = start(*words, **options)

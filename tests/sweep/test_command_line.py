@@ -47,10 +47,10 @@ def test_one_trial_of_a_study_is_said_to_be_one(command, tmp_path):
     assert "init=000,order=000: missing" in output
 
 
-def test_a_reader_of_a_dry_run_may_leave(repository, tiny, tmp_path):
+def test_a_reader_of_a_dry_run_may_leave(tiny, tmp_path):
     words = ["-m", *tiny, "seed.init=range(0,4000)", "dry_run=true", f"sweep={tmp_path / 'sweep'}"]
     reading = subprocess.Popen(
-        [sys.executable, str(repository / "train.py"), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "seedgrid", "train", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert b"4,000 trials, 0 done, 4,000 to run" in reading.stdout.readline()
     reading.stdout.close()
@@ -128,7 +128,7 @@ def test_any_other_swept_key_makes_a_sweep_of_its_own_and_the_commands_that_are_
     *table, _, report, compare = output.splitlines()[-6:]
     assert "best found" in table[-3]
     assert all(str(folder) in line for folder, line in zip(folders, table[-2:], strict=True))
-    assert report.startswith("  report       python report.py 'sweep=[")
+    assert report.startswith("  report       ") and "seedgrid report 'sweep=[" in report
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     pasted = f"{compare.removeprefix('  compare      ')} max_budget=0"
     done = subprocess.run(["bash", "-c", pasted], cwd=repository, env=environment, capture_output=True, text=True)
@@ -280,5 +280,5 @@ def test_what_does_not_exist_is_said_in_one_line(command, words, expected):
 def test_help_names_the_groups_and_shows_commands(command):
     code, output, _ = command("--help")
     assert code == 0
-    assert "python train.py -m seed.init='range(0,5)' seed.order='range(0,5)'" in output
+    assert "seedgrid train -m seed.init='range(0,5)' seed.order='range(0,5)'" in output
     assert "task: cola, csv, grammar, mrpc, rte, sst2" in output

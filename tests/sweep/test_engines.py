@@ -80,11 +80,11 @@ def test_a_worker_that_grows_is_kept():
     assert len(set(workers)) == 2
 
 
-def test_workers_whose_sweep_was_killed_finish_their_trials_and_end(repository, tiny, tmp_path):
+def test_workers_whose_sweep_was_killed_finish_their_trials_and_end(tiny, tmp_path):
     psutil = pytest.importorskip("psutil")
     sweep = tmp_path / "sweep"
     words = ["-m", *tiny, "recipe.epochs=20", "seed.init=range(0,4)", "hydra.launcher.n_jobs=2", f"sweep={sweep}"]
-    main = subprocess.Popen([sys.executable, str(repository / "train.py"), *words], cwd=tmp_path)
+    main = subprocess.Popen([sys.executable, "-m", "seedgrid", "train", *words], cwd=tmp_path)
     while len(list(sweep.glob("init=*/trial.json"))) < 2:
         assert main.poll() is None
         time.sleep(0.1)

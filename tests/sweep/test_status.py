@@ -1,4 +1,4 @@
-"""What ``status.py`` says of sweeps that run, ended, were cut off or are damaged, and that it changes nothing."""
+"""What ``seedgrid status`` says of sweeps that run, ended, were cut off or are damaged, and that it changes nothing."""
 
 import json
 import os
@@ -260,16 +260,16 @@ def test_where_what_was_asked_for_is_damaged_nothing_is_said_of_it(write_sweep, 
     assert SweepWatch(folder).look().counts == {"completed": 2}
 
 
-# ----------------------------------------------------------------------------------------------------------- status.py
+# ----------------------------------------------------------------------------------------------------- seedgrid status
 
 
-def test_not_in_a_terminal_it_looks_once_without_torch_and_changes_nothing(sweep, run_script, tmp_path, monkeypatch):
+def test_not_in_a_terminal_it_looks_once_without_torch_and_changes_nothing(sweep, run_command, tmp_path, monkeypatch):
     def content():
         return {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
 
     before = content()
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    done = run_script("status.py", f"sweep={sweep}", cwd=tmp_path)
+    done = run_command("status", f"sweep={sweep}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"{sweep}: 8 trials, 3 completed, 1 nonfinite, 2 failed, 1 running, 1 interrupted"
@@ -331,19 +331,19 @@ def test_what_cannot_be_watched_is_one_line(entry, tmp_path, monkeypatch, words,
         watch(entry("status", *words))
 
 
-def test_a_wrong_key_is_named(run_script, tmp_path):
-    done = run_script("status.py", "swep=runs/quickstart", cwd=tmp_path)
+def test_a_wrong_key_is_named(run_command, tmp_path):
+    done = run_command("status", "swep=runs/quickstart", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "swep" in done.stderr and "Traceback" not in done.stderr
 
 
 class Terminal:
-    """``status.py`` in a terminal of its own."""
+    """``seedgrid status`` in a terminal of its own."""
 
-    def __init__(self, script, *words):
+    def __init__(self, *words):
         self.ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, str(script), *words],
+            [sys.executable, "-m", "seedgrid", "status", *words],
             stdout=theirs,
             stderr=theirs,
             env=os.environ | {"COLUMNS": "250", "LINES": "40", "TERM": "xterm", "NO_COLOR": "1"},
@@ -372,8 +372,8 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(repository, sweep):
-    opened = Terminal(repository / "status.py", f"sweep={sweep}", "every=0.1")
+def terminal(sweep):
+    opened = Terminal(f"sweep={sweep}", "every=0.1")
     yield opened
     opened.close()
 

@@ -92,9 +92,7 @@ def test_a_logger_that_fails_costs_the_trial_one_line_and_nothing_else(
     settings = settings_of([*overrides, "recipe.epochs=0.5", f"sweep={tmp_path / 'sweep'}"])
     assert run_trial(settings, prepare(settings)).status == "completed"
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        "logger=wandb: CommError: no route to host; trials go on without it; later: python upload.py"
-    )
+    assert line.startswith("logger=wandb: CommError: no route to host; trials go on without it; later: ")
 
 
 def test_training_does_not_wait_for_a_server_and_nothing_is_lost_by_that(

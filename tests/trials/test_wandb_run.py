@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import wandb
 
+from seedgrid.command_line import command
 from seedgrid.model import module as module_under_test
 from seedgrid.records.record import TrialRecord
 from seedgrid.records.store import read_sweep, trial_lock
@@ -60,7 +61,7 @@ def logged_out(monkeypatch):
 
 @pytest.fixture
 def send(wandb_server, entry, monkeypatch, capsys):
-    """Call ``upload.py``; returns what it printed, after its exit code."""
+    """Call ``seedgrid upload``; returns what it printed, after its exit code."""
     monkeypatch.setattr("seedgrid.sweep.upload._PATIENCE", 3)
 
     def sent(*words):
@@ -160,7 +161,8 @@ def test_trials_of_a_user_without_a_login_are_sent_from_their_records_once_howev
     with logged_out():
         folders = [run(), run("seed.init=1"), run("seed.init=2")]
         sweep = folders[0].parent
-        hint = f"W&B has none of 3 trials; python upload.py sweep={sweep} sends what it lacks (once you are logged in: "
+        sends = command("upload", sweep=str(sweep))
+        hint = f"W&B has none of 3 trials; {sends} sends what it lacks (once you are logged in: "
         assert upload_hint(sweep).startswith(hint)
         assert send(f"sweep={sweep}")[0] == "error: no W&B account: log in with `wandb login`"
         assert send(f"sweep={sweep}-other")[0].endswith("no trial there yet; start a sweep, or name another folder")
@@ -396,7 +398,7 @@ def test_a_server_that_fails_is_said_once_a_sweep_and_trials_are_whole_without_i
     [line] = capsys.readouterr().err.splitlines()
     sweep = first.parent
     assert line.startswith("logger=wandb: CommError: ")
-    assert line.endswith(f"; trials go on without it; later: python upload.py sweep={sweep}")
+    assert line.endswith(f"; trials go on without it; later: {command('upload', sweep=str(sweep))}")
     assert {json.loads((f / "trial.json").read_text())["status"] for f in (first, second)} == {"completed"}
     well.refuse, well.delay = 0, 0.0
     assert upload_hint(sweep).startswith("W&B has none of 2 trials")

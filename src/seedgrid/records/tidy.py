@@ -1,10 +1,10 @@
-"""Trials as one tidy table: read from anybody's CSV, written to and read from Parquet."""
+"""Trials as one tidy table: read from anybody's CSV, written to Parquet and CSV, read back from Parquet."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -369,8 +369,6 @@ def export_parquet(sweeps: Sequence[Sweep], path: Path | str) -> None:
     Raises:
         InputError: the file may not be written, two sweeps have one name, or the folder cannot be made.
     """
-    path = Path(path)
-    check_export(sweeps, path)
     schema = _schema(sweeps)
 
     def write(file: BinaryIO) -> None:
@@ -379,28 +377,77 @@ def export_parquet(sweeps: Sequence[Sweep], path: Path | str) -> None:
                 for table in _tables(sweep, schema):
                     writer.write_table(table)
 
+    _write_export(sweeps, Path(path), write)
+
+
+def export_csv(sweeps: Sequence[Sweep], path: Path | str) -> None:
+    """Write the table of :func:`export_parquet` as CSV, for what reads no Parquet; what is null is an empty cell.
+
+    An existing file is replaced only if it has this table's columns and holds no other sweeps than these, by name.
+
+    Raises:
+        InputError: as :func:`export_parquet`.
+    """
+    schema = _schema(sweeps)
+
+    def write(file: BinaryIO) -> None:
+        with pyarrow.csv.CSVWriter(file, schema) as writer:
+            for sweep in sweeps:
+                for table in _tables(sweep, schema):
+                    writer.write_table(table)
+
+    _write_export(sweeps, Path(path), write)
+
+
+def _write_export(sweeps: Sequence[Sweep], path: Path, write: Callable[[BinaryIO], object]) -> None:
+    check_export(sweeps, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, write)
     except OSError as error:
-        raise InputError(f"export={path}: cannot be written ({error.strerror}); name another file") from None
+        raise InputError(f"to={path}: cannot be written ({error.strerror}); name another file") from None
 
 
 def check_export(sweeps: Sequence[Sweep], path: Path | str) -> None:
-    """Raise InputError where :func:`export_parquet` would: for the file's name, what lies there, the sweeps' names."""
+    """Raise InputError where no export of the sweeps may be written: for the file's name, what lies there, their names.
+
+    Args:
+        sweeps: what is to be exported.
+        path: of the file, which ends in ``.parquet`` or ``.csv``.
+    """
     path = Path(path)
-    if path.suffix.lower() != ".parquet":
-        raise InputError(f"export={path}: trials are written as Parquet; let the name end in .parquet")
+    check_ending(path)
     names = [sweep.name for sweep in sweeps]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"export={path}: two sweeps are named {name}; rename one of their folders")
+            raise InputError(f"to={path}: two sweeps are named {name}; rename one of their folders")
     if not path.exists():
         return
-    facts = _read_facts(path) if path.is_file() else None
+    if not path.is_file() or not (_is_csv_of if path.suffix.lower() == ".csv" else _is_parquet_of)(sweeps, path):
+        raise InputError(f"to={path}: exists and is no export of these sweeps; remove it or name another file")
+
+
+def check_ending(path: Path) -> None:
+    """Raise InputError unless a file's name says which kind of export it is."""
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise InputError(f"to={path}: trials are written as Parquet or CSV; let the name end in .parquet or .csv")
+
+
+def _is_parquet_of(sweeps: Sequence[Sweep], path: Path) -> bool:
+    facts = _read_facts(path)
     written = [(sweep.name, _portable(sweep.config)) for sweep in sweeps]
-    if facts is None or any((sweep["name"], sweep["config"]) not in written for sweep in facts):
-        raise InputError(f"export={path}: exists and is no export of these sweeps; remove it or name another file")
+    return facts is not None and all((sweep["name"], sweep["config"]) in written for sweep in facts)
+
+
+def _is_csv_of(sweeps: Sequence[Sweep], path: Path) -> bool:
+    try:
+        found = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(include_columns=["sweep"]))
+        with path.open() as file:
+            columns = {name.strip('"') for name in file.readline().strip().split(",")}
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+    names = set(found["sweep"].unique().to_pylist())
+    return columns >= {*_TRIAL_COLUMNS, *_EVALUATION_COLUMNS} and names <= {sweep.name for sweep in sweeps}
 
 
 def read_exported(path: Path | str) -> list[Sweep]:
@@ -411,7 +458,7 @@ def read_exported(path: Path | str) -> list[Sweep]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"path={path}: no such file; name one that export= wrote")
+        raise InputError(f"path={path}: no such file; name one that seedgrid export wrote")
     described = _read_facts(path)
     if described is None:
         raise InputError(

@@ -103,7 +103,7 @@ def _work(connection: Connection, make: Make) -> None:
 def sweep_report(
     advance: Callable[[str, int], object], folder: Path, output: Path, level: float, splits: int, random_seed: int
 ) -> None:
-    """A sweep's report, as ``report.py`` makes it."""
+    """A sweep's report, as ``seedgrid report`` makes it."""
     options = {"level": level, "splits": splits, "random_seed": random_seed}
     make_report([read_sweep(folder)], output, advance=advance, **options)
 
@@ -119,6 +119,6 @@ def comparison(
     draws: int,
     random_seed: int,
 ) -> None:
-    """A comparison of two sweeps, as ``compare.py`` makes it."""
+    """A comparison of two sweeps, as ``seedgrid compare`` makes it."""
     options = {"level": level, "power": power, "max_budget": max_budget, "draws": draws, "random_seed": random_seed}
     make_comparison(*read_pair(a, b), output, paired=None, **options)

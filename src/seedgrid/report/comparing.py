@@ -1,4 +1,4 @@
-"""What ``compare.py`` calls with its composed config: reads two sweeps, prints the answer, writes the page."""
+"""What ``seedgrid compare`` calls with its composed config: reads two sweeps, prints the answer, writes the page."""
 
 from __future__ import annotations
 

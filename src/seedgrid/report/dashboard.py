@@ -1,4 +1,4 @@
-"""What ``dashboard.py`` calls with its composed config: a workspace and a report in Weights & Biases for sweeps."""
+"""What ``seedgrid dashboard`` calls with its composed config: a workspace and a report in W&B for sweeps."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def _check_account() -> None:
     try:
         check_account()
     except InputError as error:
-        raise InputError(f"{error}; dry_run=true prints what would be sent, and report.py makes a local page") from None
+        raise InputError(
+            f"{error}; dry_run=true prints what would be sent, and seedgrid report makes a local page"
+        ) from None
 
 
 def _read(folder: Path) -> FinishedTrials:

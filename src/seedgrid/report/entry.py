@@ -1,12 +1,10 @@
-"""What ``report.py`` calls with its composed config."""
+"""What ``seedgrid report`` calls with its composed config."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from omegaconf import DictConfig
 from pydantic import Field
@@ -14,48 +12,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seedgrid.errors import InputError, plain_exit
-from seedgrid.records.released import read_released
-from seedgrid.records.store import Sweep, find_sweeps, read_sweep
-from seedgrid.records.tidy import check_export, export_parquet, read_csv_trials, read_exported
+from seedgrid.records.sources import SourceSettings, read_sources
+from seedgrid.records.store import Sweep
 from seedgrid.report.all_sections import build_sections, count_parts
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.page import check_output, write_report
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count
-from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
+from seedgrid.settings import LoggerSettings, read_config
 
 _TITLE = "What the seeds did"
 # Of more sweeps, how long they take is said beforehand: a page of 150 took so many seconds and megabytes each.
 _MANY, _SECONDS, _MEGABYTES = 10, 2.6, 0.3
 
 
-class ReportSettings(SettingsGroup):
+class ReportSettings(SourceSettings):
     """``report.yaml``.
 
     Attributes:
-        sweep: folder of a sweep, a pattern of folders, or a list of both.
-        source: where trials come from: ``sweep``, or a file of one of the other kinds.
-        path: that file.
-        tasks: of the released trials, those to take; None: all.
-        metric, task_name, diverged_at: of a CSV file: name of its score, of which the higher is better; of its task, or
-            None; threshold of divergence, or None.
         output: folder of the report; None: ``report`` in the sweep, or here for several.
-        export: Parquet file that gets all trials too, or None.
         level: of all intervals.
         splits: halvings of the validation examples.
         random_seed: of everything that is drawn.
         logger: ``wandb`` sends the report there too.
     """
 
-    sweep: str | list[str] | None
-    source: Literal["sweep", "dodge2020", "csv", "parquet"]
-    path: str | None
-    tasks: list[str] | None
-    metric: Annotated[str, Field(min_length=1)]
-    task_name: Annotated[str, Field(min_length=1)] | None
-    diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None
     output: Annotated[str, Field(min_length=1)] | None
-    export: Annotated[str, Field(min_length=1)] | None
     level: Annotated[float, Field(gt=0, lt=1)]
     splits: Annotated[int, Field(ge=2)]
     random_seed: Annotated[int, Field(ge=0)]
@@ -70,10 +52,8 @@ def report(config: DictConfig) -> None:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("reading", total=None)
-        sweeps = _read(settings)
+        sweeps = read_sources(settings)
         output = _output(settings, sweeps)
-        if settings.export is not None:
-            check_export(sweeps, Path(settings.export))
         if len(sweeps) > _MANY:
             minutes, megabytes = round(len(sweeps) * _SECONDS / 60, 1), len(sweeps) * _MEGABYTES
             said = f"{len(sweeps)} sweeps on one page: about {minutes:g} min and {megabytes:.0f} MB; fewer are quicker"
@@ -86,8 +66,6 @@ def report(config: DictConfig) -> None:
             random_seed=settings.random_seed,
             advance=lambda what, parts: progress.update(bar, advance=1, total=parts, description=what),
         )
-    if settings.export is not None:
-        export_parquet(sweeps, Path(settings.export))
     if settings.logger.kind == "wandb":
         from seedgrid.report.wandb_report import log_report
 
@@ -97,8 +75,6 @@ def report(config: DictConfig) -> None:
     figures = sum(section.figure is not None for section in sections)
     tables = sum(section.table is not None for section in sections)
     print(f"  report       {page}   {figures} figures (SVG, PNG), {tables} tables (CSV, LaTeX)")
-    if settings.export is not None:
-        print(f"  trials       {settings.export}")
 
 
 def make_report(
@@ -136,35 +112,6 @@ def make_report(
     made_of = " ".join(sweep.digest for sweep in sweeps)
     page = write_report(sections, output, title=title, notes=notes, made_of=made_of, advance=begin)
     return page, sections, notes
-
-
-def _read(settings: ReportSettings) -> list[Sweep]:
-    if settings.source == "sweep":
-        if settings.path is not None:
-            raise InputError(f"path={settings.path}: source=sweep takes sweep=FOLDER; or name the file's source")
-        folders = find_sweeps(settings.sweep)
-        for folder in folders:
-            if folder.is_file():
-                raise InputError(f"sweep={folder}: a file; give source=csv path={folder}, or source=parquet")
-        return _renamed([read_sweep(folder) for folder in folders])
-    if settings.sweep is not None:
-        raise InputError(f"sweep={settings.sweep}: source={settings.source} takes path=FILE; leave one of them out")
-    if settings.path is None:
-        raise InputError(f"path has no value: source={settings.source} needs path=FILE")
-    path = Path(settings.path)
-    if not path.is_file():
-        raise InputError(f"path={path}: no such file")
-    if settings.source == "dodge2020":
-        return read_released(path, settings.tasks)
-    if settings.source == "csv":
-        return [read_csv_trials(path, settings.metric, settings.task_name, settings.diverged_at)]
-    return read_exported(path)
-
-
-def _renamed(sweeps: list[Sweep]) -> list[Sweep]:
-    """Sweeps of the same folder name are told apart by their paths."""
-    names = Counter(sweep.name for sweep in sweeps)
-    return [sweep if names[sweep.name] == 1 else replace(sweep, name=str(sweep.folder)) for sweep in sweeps]
 
 
 def _finished(sweeps: Sequence[Sweep]) -> tuple[list[FinishedTrials], list[str]]:

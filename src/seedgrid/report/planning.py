@@ -1,4 +1,4 @@
-"""What ``plan.py`` calls with its composed config: the best use of a budget, in plain text."""
+"""What ``seedgrid plan`` calls with its composed config: the best use of a budget, in plain text."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic import Field
 from rich.console import Console
 
 from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
+from seedgrid.command_line import command
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
@@ -176,15 +177,15 @@ def _assignment(plan: Plan, where: str) -> list[str]:
 
 def _command(plan: Plan, share: float) -> list[str]:
     """The command that carries a plan out; ``share`` of training is done at the evaluation where trials stop."""
-    command = f"  python train.py -m ... seed=paired seed.init='range(0,{plan.start})'"
+    line = f"  {command('train')} -m ... seed=paired seed.init='range(0,{plan.start})'"
     if plan.keep < plan.start:
         # The sweeper stops at the first evaluation from there on: rounded down, it cannot be the next one.
         stop_at = math.floor(share * 10_000) / 10_000
-        command += (
+        line += (
             f" \\\n      hydra/sweeper=start_many hydra.sweeper.start={plan.start} hydra.sweeper.stop_at={stop_at:g}"
             f" hydra.sweeper.keep={plan.keep}"
         )
-    return ["To do it, with your task, model, recipe and a new sweep folder in place of the dots:", "", command]
+    return ["To do it, with your task, model, recipe and a new sweep folder in place of the dots:", "", line]
 
 
 def _unspent(plan: Plan) -> list[str]:

@@ -1,4 +1,4 @@
-"""The web server of ``view.py``: the index, and the reports and comparisons, made when they are asked for."""
+"""The web server of ``seedgrid view``: the index, and the reports and comparisons, made when they are asked for."""
 
 from __future__ import annotations
 
@@ -188,5 +188,5 @@ def _missing() -> Answer:
 
 
 def _compared_with(name: str) -> str:
-    """The folder, in a sweep's, of its comparison with the sweep of this name; as ``compare.py`` names it."""
+    """The folder, in a sweep's, of its comparison with the sweep of this name; as ``seedgrid compare`` names it."""
     return f"compare-{name.replace('/', ',')}"

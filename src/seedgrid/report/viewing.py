@@ -1,4 +1,4 @@
-"""What ``view.py`` calls with its composed config: serves the sweeps' reports to a browser on this machine."""
+"""What ``seedgrid view`` calls with its composed config: serves the sweeps' reports to a browser on this machine."""
 
 from __future__ import annotations
 

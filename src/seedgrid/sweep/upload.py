@@ -1,4 +1,4 @@
-"""What ``upload.py`` calls with its composed config: sends sweeps' trials to Weights & Biases from their records."""
+"""What ``seedgrid upload`` calls with its composed config: sends sweeps' trials to W&B from their records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``status.py`` calls with its composed config: what sweeps are doing, kept up to date in a terminal."""
+"""What ``seedgrid status`` calls with its composed config: what sweeps are doing, kept up to date in a terminal."""
 
 from __future__ import annotations
 

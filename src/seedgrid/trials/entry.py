@@ -1,4 +1,4 @@
-"""What ``train.py`` calls with the composed config of one trial."""
+"""What ``seedgrid train`` calls with the composed config of one trial."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _open_wandb(folder: Path, trial: dict[str, Any], settings: LoggerSettings) -
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:
-        return None  # upload.py sends what there is, and will send the rest
+        return None  # seedgrid upload sends what there is, and will send the rest
     try:
         run = WandbRun(folder, trial, settings, lock, online=mode == "online", patience=PATIENCE)
     except Exception as error:
