@@ -2,21 +2,26 @@
 
     pip install -e '.[quickstart,benchmarks]'
     python benchmarks/against_trainer.py
+    python benchmarks/against_trainer.py --size short data.root=GLUE
     python benchmarks/against_trainer.py --trials 4 --rounds 3 task=mrpc data.root=GLUE \\
         data.train_size=320 data.validation_size=100 recipe.epochs=1
 
 Takes the overrides of seedgrid train. Both sides get the same model, examples, recipe, steps, validations (after the
-same steps), number of trials and cores. They alternate, and which one begins alternates too.
+same steps) and cores. They alternate, in the opposite order in every second round.
 
 - seedgrid: ``seedgrid train -m`` in a new folder, from the command to its end: start-up, tokenization, records.
 - Trainer: a Python loop over seeds that saves and logs nothing. Its clock starts when all is imported and tokenized
   and the weights were loaded once. ``--trainer-processes N`` runs N loops at once, on a share of the cores each.
 
-Prints both rates for each round, their ratio, and peak memory (of all processes; pages that they share count once where
-the system tells); then the median ratio and its range, and the ratio that a sweep of many trials comes to, where the
-start does not count any more. Seeds differ from round to round. They mean other weights and orders to Trainer, so
-trials cannot be compared one by one: the last lines compare the distributions of best scores and of losses at the last
-validation (two-sided Mann-Whitney and Kolmogorov-Smirnov tests).
+Each side in float32 and, where this CPU computes it, in bfloat16 (``trainer.precision=bf16-mixed``, Trainer's
+``bf16=True``). The table has both ratios like for like, and that of each as it comes: this project's ``auto`` over
+Trainer's float32; once with start-up, and once as a sweep of many trials comes to, where it does not count any more.
+Peak memory is of all processes (pages that they share count once where the system tells). Seeds differ from round to
+round. They mean other weights and orders to Trainer, so trials cannot be compared one by one: the last lines of the
+table compare the losses at the last validation (two-sided Mann-Whitney test).
+
+``--size short`` measures MRPC, RTE and CoLA, each cut so that all of it takes some seven minutes on two cores; ``long``
+takes an hour and more.
 """
 
 from __future__ import annotations
@@ -34,7 +39,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scaling import CORES, Measured, PeakMemory, run_sweep, settings_of
-from scipy.stats import ks_2samp, mannwhitneyu
+from scipy.stats import mannwhitneyu
+
+from seedgrid.settings import Settings
+from seedgrid.trials.devices import resolve
+
+OURS, THEIRS = "seedgrid", "Trainer"
+SIZES = {
+    "short": [
+        ["task=mrpc", "data.train_size=400", "data.validation_size=40", "recipe.epochs=1"],
+        ["task=rte", "data.train_size=272", "data.validation_size=32", "recipe.epochs=1"],
+        ["task=cola", "data.train_size=1280", "data.validation_size=160", "recipe.epochs=1"],
+    ],
+    "long": [
+        ["task=mrpc"],
+        ["task=rte", "data.train_size=1200", "data.validation_size=133", "recipe.epochs=1"],
+        ["task=cola", "data.train_size=4800", "data.validation_size=585", "recipe.epochs=1"],
+    ],
+}
 
 
 def run_trainers(overrides: list[str], seeds: range, processes: int) -> Measured:
@@ -121,6 +143,7 @@ def trainer_loop(overrides: tuple[str, ...], threads: int, seeds: range) -> pd.D
                 output,
                 seed=seed,
                 use_cpu=True,
+                bf16=settings.trainer.precision == "bf16-mixed",
                 max_steps=shared["steps"],
                 per_device_train_batch_size=recipe.batch_size,
                 per_device_eval_batch_size=settings.evaluation.batch_size,
@@ -153,66 +176,97 @@ def trainer_loop(overrides: tuple[str, ...], threads: int, seeds: range) -> pd.D
     return pd.DataFrame(rows, columns=["trial", "step", "score", "loss"])
 
 
-def print_distributions(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """Whether scores and losses of the two sides could be of one distribution."""
-    for name, values in (
-        ("best score", lambda rows: rows[rows["step"] > 0].groupby("trial")["score"].max()),
-        ("last loss", lambda rows: rows.groupby("trial")["loss"].last()),
-    ):
-        samples = values(ours), values(theirs)
-        for side, sample in zip(("seedgrid", "Trainer"), samples, strict=True):
-            print(f"{name:11}{side:9}mean {sample.mean():.4f}, std {sample.std():.4f}:", end="")
-            print("".join(f" {value:.4f}" for value in np.sort(sample)))
-        p_values = mannwhitneyu(*samples).pvalue, ks_2samp(*samples).pvalue
-        print(f"{'':11}Mann-Whitney p = {p_values[0]:.2f}, Kolmogorov-Smirnov p = {p_values[1]:.2f}")
+def measure(overrides: list[str], arguments: argparse.Namespace) -> dict[tuple[str, str], list[Measured]]:
+    """Measurements of all rounds, by side and precision; each is printed at once, the table only in the end."""
+    settings = settings_of(overrides)
+    asked = settings.trainer.precision
+    precisions = dict.fromkeys([resolve(settings.trainer)[1], "32-true"] if asked == "auto" else [asked])
+    ways = [(side, precision) for precision in precisions for side in (OURS, THEIRS)]
+    measured: dict[tuple[str, str], list[Measured]] = {way: [] for way in ways}
+    of_theirs = arguments.trainer_trials or arguments.trials
+    for number in range(arguments.rounds):
+        seeds = range(number * arguments.trials, (number + 1) * arguments.trials)
+        for side, precision in ways if number % 2 == 0 else ways[::-1]:
+            given = [*overrides, f"trainer.precision={precision}"]
+            if side == OURS:
+                one = run_sweep(given, seeds)
+            else:
+                one = run_trainers(given, seeds[:of_theirs], min(arguments.trainer_processes, of_theirs))
+            measured[side, precision].append(one)
+            print(f"{settings.task.name}, round {number + 1}, {side}, {precision}: ", end="", file=sys.stderr)
+            print(f"{one.per_hour:.1f} trials per hour, {one.seconds:.0f} s", file=sys.stderr, flush=True)
+    return measured
+
+
+def column(settings: Settings, measured: dict[tuple[str, str], list[Measured]]) -> dict[str, str]:
+    """The table's column of one task: cells by the names of their rows; each is the median of all rounds."""
+    precisions = list(dict.fromkeys(precision for _, precision in measured))
+    evaluations = {way: pd.concat([one.evaluations for one in rounds]) for way, rounds in measured.items()}
+    steps = {tuple(rows["step"]) for each in evaluations.values() for _, rows in each.groupby("trial")}
+    if len(steps) != 1:
+        sys.exit(f"error: trials were validated after different steps: {steps}")
+    [after] = steps
+    cells = {"steps, validations a trial": f"{after[-1]}, {len(after)}"}
+
+    def rates(way: tuple[str, str], start_up: bool) -> np.ndarray:
+        if start_up or way[0] == THEIRS:
+            return np.array([one.per_hour for one in measured[way]])
+        alone = []
+        for one in measured[way]:
+            trials = one.evaluations["trial"].nunique()
+            alone.append(3600 * trials * min(max(1, CORES // settings.trainer.threads), trials) / one.in_trials)
+        return np.array(alone)
+
+    for way in measured:
+        cells[f"trials per hour, {way[0]}, {way[1]}"] = f"{np.median(rates(way, True)):.1f}"
+    pairs = {f"both {precision}": (precision, precision) for precision in precisions}
+    if len(precisions) == 2:  # else each as it comes computes in float32
+        pairs = {"each as it comes": tuple(precisions), **pairs}
+    for name, (ours, theirs) in pairs.items():
+        for start_up, said in ((True, "with start-up"), (False, "of many trials")):
+            ratios = rates((OURS, ours), start_up) / rates((THEIRS, theirs), start_up)
+            spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
+            cells[f"**ratio, {name}, {said}**"] = f"**{np.median(ratios):.2f}**{spread}"
+    memory = [f"{np.median([one.memory for one in rounds]) / 2**30:.1f}" for rounds in measured.values()]
+    cells[f"peak memory, GiB: {', '.join(map(' '.join, measured))}"] = ", ".join(memory)
+    for precision in precisions:
+        both = (evaluations[side, precision] for side in (OURS, THEIRS))
+        losses = [rows.loc[rows["step"] == after[-1], "loss"] for rows in both]
+        for side, sample in zip((OURS, THEIRS), losses, strict=True):
+            spread = f" ({sample.std():.3f})" if len(sample) > 1 else ""
+            cells[f"last validation loss, {side}, {precision}"] = f"{sample.mean():.3f}{spread}"
+        if min(map(len, losses)) > 2:  # of fewer it cannot be small
+            cells[f"Mann-Whitney, {precision}"] = f"p = {mannwhitneyu(*losses).pvalue:.2f}"
+    return cells
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, help="of MRPC, RTE and CoLA, one after the other; else one task")
     parser.add_argument("--trials", type=int, default=4, help="of each side in a round; best a multiple of the cores")
     parser.add_argument("--trainer-trials", type=int, help="of Trainer's loop in a round, if fewer are to do")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="default: 3, with --size 1")
     parser.add_argument("--trainer-processes", type=int, default=1, help="loops at once, on a share of the cores each")
     parser.add_argument(
         "overrides", nargs="*", help="as of seedgrid train: task=mrpc data.root=GLUE data.train_size=320 ..."
     )
     arguments = parser.parse_args()
-    overrides = ["trainer=cpu", "logger=none", *arguments.overrides]
-    theirs_a_round = arguments.trainer_trials or arguments.trials
-    settings, processes = settings_of(overrides), min(arguments.trainer_processes, theirs_a_round)
-    print(f"{settings.task.name}, {settings.model.name}: {arguments.trials} trials a round on {CORES} cores")
-    print(f"Trainer: {processes} process(es) of {max(1, CORES // processes)} thread(s)\n")
-    print(f"{'':5}{'trials per hour':>22}{'':9}{'peak memory, GiB':>20}")
-    print(f"{'round':5}{'seedgrid':>11}{'Trainer':>11}{'ratio':>9}{'seedgrid':>11}{'Trainer':>9}")
-    measured: tuple[list[Measured], list[Measured]] = ([], [])
-    for number in range(arguments.rounds):
-        seeds = range(number * arguments.trials, (number + 1) * arguments.trials)
-        for side in (0, 1) if number % 2 == 0 else (1, 0):
-            measured[side].append(
-                run_trainers(overrides, seeds[:theirs_a_round], processes) if side else run_sweep(overrides, seeds)
-            )
-        ours, theirs = measured[0][-1], measured[1][-1]
-        rates, memory = (ours.per_hour, theirs.per_hour), (ours.memory / 2**30, theirs.memory / 2**30)
-        print(f"{number + 1:5}{rates[0]:11.1f}{rates[1]:11.1f}{rates[0] / rates[1]:9.2f}", end="")
-        print(f"{memory[0]:11.2f}{memory[1]:9.2f}", flush=True)
-    ratios = [ours.per_hour / theirs.per_hour for ours, theirs in zip(*measured, strict=True)]
-    print(f"\nratio: {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-    workers = min(CORES // settings.trainer.threads or 1, arguments.trials)
-    start_up = np.median([ours.seconds - ours.in_trials / workers for ours in measured[0]])
-    many = [
-        3600 * arguments.trials / (ours.in_trials / workers) / theirs.per_hour
-        for ours, theirs in zip(*measured, strict=True)
-    ]
-    print(
-        f"start-up, end and idle workers: {start_up:.1f} s of a sweep; without them the ratio is {np.median(many):.2f}"
-    )
-    ours, theirs = (pd.concat([one.evaluations for one in side], ignore_index=True) for side in measured)
-    steps = {tuple(rows["step"]) for side in (ours, theirs) for _, rows in side.groupby("trial")}
-    if len(steps) != 1:
-        sys.exit(f"error: trials were validated after different steps: {steps}")
-    after = steps.pop()
-    print(f"each trial: {after[-1]} steps, {len(after)} validations\n")
-    print_distributions(ours, theirs)
+    arguments.rounds = arguments.rounds or (1 if arguments.size else 3)
+    if arguments.size and arguments.trainer_trials is None:
+        arguments.trainer_trials = 1
+    begin = time.perf_counter()
+    columns = {}
+    for words in SIZES[arguments.size] if arguments.size else [[]]:
+        overrides = ["trainer=cpu", "logger=none", *words, *arguments.overrides]
+        settings = settings_of(overrides)
+        name = " ".join((settings.task.name, *words[1:]))
+        columns[name] = column(settings, measure(overrides, arguments))
+    print(f"{settings.model.name}, {CORES} cores, {settings.trainer.threads} thread(s) a trial; ", end="")
+    print(f"Trainer: {arguments.trainer_processes} process(es); {time.perf_counter() - begin:.0f} s in all\n")
+    print("|".join(("| ", *(f" {name} " for name in columns), "")))
+    print("|" + "---|" * (1 + len(columns)))
+    for row in dict.fromkeys(row for cells in columns.values() for row in cells):
+        print("|".join((f"| {row} ", *(f" {cells.get(row, '')} " for cells in columns.values()), "")))
 
 
 if __name__ == "__main__":

@@ -293,6 +293,7 @@ def tiny(tiny_model) -> list[str]:
         "evaluation.per_epoch=3",
         "logger=none",
         "trainer=cpu",
+        "trainer.precision=32-true",  # the same numbers on every processor that runs the tests
     ]
 
 

@@ -33,7 +33,7 @@ def answer(entry):
         ("lr=1e-5", "did you mean recipe.learning_rate or model.learning_rate?"),
         ("epochs=3", "did you mean recipe.epochs?"),
         ("recipe.bach_size=3", "did you mean recipe.batch_size or evaluation.batch_size?"),
-        ("trainer.devices=2", "trainer has accelerator, precision, threads, per_gpu, deterministic"),
+        ("trainer.devices=2", "trainer has accelerator, precision, threads, per_gpu, mps, capture, deterministic"),
         ("task.source.train=x.csv", "no such key here; task=csv has it"),
         ("hydra.sweeper.keep=3", "to start many and stop early add hydra/sweeper=start_many"),
         ("hydra.launcher.jobs=3", "no such key; hydra.launcher has n_jobs, "),

@@ -147,6 +147,7 @@ def test_the_defaults_are_the_papers_recipe(configs):
         ("trainer.precision", 16, "bf16-mixed"),
         ("trainer.threads", 0, "greater than or equal to 1"),
         ("trainer.per_gpu", 0, "greater than or equal to 1"),
+        ("trainer.mps", "yes", "valid boolean"),
         ("logger.kind", "tensorboard", "'wandb', 'csv' or 'none'"),
         ("checkpoint.minutes", -1, "greater than or equal to 0"),
         ("gradient_norms", -1, "greater than or equal to 0"),
@@ -319,6 +320,9 @@ def test_device_precision_and_the_content_of_data_and_weights_change_the_fingerp
         ("trainer.accelerator", "cpu"),
         ("trainer.precision", "32-true"),
         ("trainer.per_gpu", 2),
+        ("trainer.per_gpu", "auto"),
+        ("trainer.mps", True),
+        ("trainer.capture", False),  # on a CPU
         ("logger.kind", "none"),
         ("logger.tags", ["a"]),
         ("checkpoint.minutes", 0),

@@ -11,10 +11,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 
-def _gpus_a_trial(accelerator: str, per_gpu: int) -> float:
+def _gpus_a_trial(accelerator: str, per_gpu: int | str) -> float:
     from seedgrid.trials.devices import on_gpu
 
-    return 1 / int(per_gpu) if on_gpu(accelerator) else 0
+    per_gpu = 1 if per_gpu == "auto" else int(per_gpu)  # a sweep settles it before it launches
+    return 1 / per_gpu if on_gpu(accelerator) else 0
 
 
 OmegaConf.register_new_resolver("seedgrid.gpus_a_trial", _gpus_a_trial, replace=True)

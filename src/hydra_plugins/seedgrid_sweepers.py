@@ -14,13 +14,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 
-def _workers(accelerator: str, threads: int, per_gpu: int) -> int:
+def _workers(accelerator: str, threads: int, per_gpu: int | str) -> int:
     from seedgrid.trials.devices import workers
 
     try:
         return workers(accelerator, int(threads), int(per_gpu))
     except ValueError:
-        return 1  # a wrong type, which the check of the whole config names
+        return 1  # auto, which a sweep settles before it launches; or a wrong type, which the check of the config names
 
 
 OmegaConf.register_new_resolver("seedgrid.workers", _workers, replace=True)

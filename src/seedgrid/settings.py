@@ -28,7 +28,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 # The kinds of task.source, each with keys of its own.
 _SOURCES = get_args(Task.model_fields["source"].annotation)
 # What pydantic adds to the path of a key under a union; no part of what the user wrote.
-_UNION_MEMBERS = ("glue", "files", "grammar", "list[str]", "list[int]", "str", "int")
+_UNION_MEMBERS = ("glue", "files", "grammar", "list[str]", "list[int]", "str", "int", "constrained-int")
 
 
 class SettingsGroup(BaseModel):
@@ -141,16 +141,20 @@ class TrainerSettings(SettingsGroup):
 
     Attributes:
         accelerator: ``cpu``, ``gpu``, or ``auto``: a GPU if there is one.
-        precision: Lightning's name for it; ``auto``: bf16-mixed on a GPU, 32-true on a CPU.
+        precision: Lightning's name for it; ``auto``: bf16-mixed on a GPU and on a CPU that computes it, else 32-true.
         threads: CPU threads of one trial; a different number may change the last bits of its results.
-        per_gpu: trials that share one GPU.
+        per_gpu: trials that share one GPU; ``auto``: as many as its memory, the model's size and the cores allow.
+        mps: run a sweep's trials below a server of NVIDIA's Multi-Process Service, so that they compute at once.
+        capture: record a training step once on a GPU and replay it.
         deterministic: use deterministic GPU kernels only.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"]
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
     threads: Count
-    per_gpu: Count
+    per_gpu: Count | Literal["auto"]
+    mps: bool
+    capture: bool
     deterministic: bool
 
 

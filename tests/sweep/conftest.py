@@ -95,6 +95,7 @@ def learnable(tiny_model, tmp_path_factory) -> list[str]:
         "evaluation.per_epoch=3",
         "logger=none",
         "trainer=cpu",
+        "trainer.precision=32-true",
         "keep_best=false",
     ]
 

@@ -16,6 +16,8 @@ from seedgrid.command_line import quoted
 from seedgrid.records.store import read_sweep
 from seedgrid.sweep.status import SweepWatch
 from seedgrid.trials.asked import write_grid
+from seedgrid.trials.preparation import prepare
+from seedgrid.trials.run import run_trial
 
 GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 
@@ -71,6 +73,21 @@ def test_a_sweep_on_workers_has_the_numbers_of_one_in_a_single_process(command, 
     best = read_sweep(sweep).trials["best_found"].max()
     assert f"best found   {best:.4f}" in output
     assert re.search(r"\d of 4 trials", errors), "no line of progress"
+
+
+def test_workers_in_bf16_have_the_numbers_of_this_process(command, tiny, settings_of, numbers, tmp_path):
+    words = [*tiny, "trainer.precision=bf16-mixed"]
+    seeds = ("seed.init=0,1", "seed.order=${seed.init}", "hydra.launcher.n_jobs=2")
+    of_gpus = ("trainer.per_gpu=auto", "trainer.mps=true")  # on a CPU they do nothing
+    code, _, errors = command("-m", *words, *seeds, *of_gpus, f"sweep={tmp_path / 'workers'}")
+    assert code == 0, errors
+    assert "MPS" not in errors.upper()
+    trial = json.loads((tmp_path / "workers" / "init=001,order=001" / "trial.json").read_text())
+    assert (trial["precision"], trial["config"]["trainer"]["per_gpu"]) == ("bf16-mixed", 1)
+    for seed in (0, 1):
+        settings = settings_of([*words, f"seed.init={seed}", f"seed.order={seed}", f"sweep={tmp_path / 'here'}"])
+        assert run_trial(settings, prepare(settings)).status == "completed"
+    assert numbers(tmp_path / "workers") == numbers(tmp_path / "here")
 
 
 def test_the_debugging_study_runs_with_a_recipe_of_another_kind(command, tmp_path):

@@ -15,18 +15,20 @@ import torch
 from seedgrid.errors import InputError
 from seedgrid.settings import TrainerSettings
 from seedgrid.trials import devices
-from seedgrid.trials.devices import claim_gpu, resolve, usable_gpus, visible_gpus, workers
+from seedgrid.trials.devices import claim_gpu, computes_bf16, resolve, usable_gpus, visible_gpus, workers
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
-    """Nothing remembered from before, no claims of other sweeps."""
-    visible_gpus.cache_clear()
-    usable_gpus.cache_clear()
+    """Nothing remembered from before, no claims of other sweeps, and a CPU without bfloat16."""
+    remembered = (visible_gpus, usable_gpus, computes_bf16, devices._say)
+    for function in remembered:
+        function.cache_clear()
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "cpuinfo")
     yield
-    visible_gpus.cache_clear()
-    usable_gpus.cache_clear()
+    for function in remembered:
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -45,7 +47,15 @@ def gpus(monkeypatch):
 
 
 def trainer(**changes) -> TrainerSettings:
-    values = {"accelerator": "auto", "precision": "auto", "threads": 1, "per_gpu": 1, "deterministic": True}
+    values = {
+        "accelerator": "auto",
+        "precision": "auto",
+        "threads": 1,
+        "per_gpu": 1,
+        "deterministic": True,
+        "mps": False,
+        "capture": True,
+    }
     return TrainerSettings(**{**values, **changes})
 
 
@@ -111,6 +121,25 @@ def test_auto_is_a_gpu_in_bf16_where_there_is_one_else_the_cpu(gpus, names, sett
 
 
 @pytest.mark.parametrize(
+    ("cpuinfo", "precision"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", "bf16-mixed"),
+        ("flags\t\t: fpu avx512f\n\nflags\t\t: fpu amx_tile amx_bf16\n", "bf16-mixed"),
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\nbugs\t\t: avx512_bf16\n", "32-true"),
+        ("Features\t: fp asimd bf16\n", "32-true"),  # ARM: not measured
+        (None, "32-true"),  # no Linux
+    ],
+)
+def test_auto_is_bf16_on_a_cpu_that_computes_it_natively(gpus, tmp_path, cpuinfo, precision):
+    gpus()
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert resolve(trainer()) == ("cpu", precision)
+    assert resolve(trainer(), elsewhere=True) == ("cpu", "32-true"), "another machine's CPU cannot be seen from here"
+    assert resolve(trainer(precision="32-true")) == ("cpu", "32-true")
+
+
+@pytest.mark.parametrize(
     ("settings", "complaint"),
     [
         ({"accelerator": "gpu"}, r"^trainer\.accelerator=gpu: no GPU"),
@@ -125,13 +154,17 @@ def test_what_the_machine_cannot_do_is_refused(gpus, settings, complaint):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("named_by", ["the environment", "the driver"])
-def test_auto_is_the_cpu_where_a_gpu_is_named_that_torch_cannot_use(monkeypatch, tmp_path, named_by):
+def test_auto_is_the_cpu_where_a_gpu_is_named_that_torch_cannot_use_and_says_why(
+    monkeypatch, tmp_path, capsys, named_by
+):
     if named_by == "the environment":
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     else:
         nvidia_smi(tmp_path, "echo 'GPU 0: H100 (UUID: GPU-1)'", monkeypatch)
     assert visible_gpus() == ("0",)
-    assert resolve(trainer()) == ("cpu", "32-true")
+    assert resolve(trainer()) == resolve(trainer()) == ("cpu", "32-true")
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("trainer.accelerator=auto: the CPU, since ")
     assert workers("auto", 10**6, 7) == 1
     with pytest.raises(InputError) as refused:
         resolve(trainer(accelerator="gpu"))

@@ -102,6 +102,16 @@ def test_killed_while_any_file_is_written_a_trial_ends_with_the_same_numbers(war
             assert not list((sweep / "init=000,order=000").glob("checkpoint*"))
 
 
+def test_killed_in_bf16_too_a_trial_ends_with_the_same_numbers(warm, overrides, undisturbed, tmp_path):
+    words = [*overrides, "trainer.precision=bf16-mixed"]
+    assert warm.run([*words, f"sweep={tmp_path / 'undisturbed'}"]) == 0
+    sweep = tmp_path / "killed"
+    for number, stage in ((14, "after"), (20, "half")):
+        assert warm.run([*words, f"sweep={sweep}"], die=[number, stage]) == -signal.SIGKILL
+    assert warm.run([*words, f"sweep={sweep}"]) == 0
+    assert numbers(sweep) == numbers(tmp_path / "undisturbed") != numbers(undisturbed)
+
+
 @pytest.mark.parametrize(("number", "stage"), [(19, "whole"), (19, "after"), (21, "half"), (24, "after")])
 def test_killed_while_it_stops_at_a_rung_a_trial_goes_on_to_the_same_numbers(
     warm, overrides, undisturbed, tmp_path, number, stage

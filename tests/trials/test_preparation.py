@@ -54,6 +54,22 @@ def test_a_broken_model_configuration_is_named(tiny, settings_of, own_model, tmp
         prepare(settings_of([*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]))
 
 
+def test_trials_of_another_precision_are_refused_with_what_goes_on_with_them(tiny, settings_of, tmp_path):
+    words = [*tiny, f"sweep={tmp_path / 'sweep'}"]
+    settings = settings_of([*words, "recipe.epochs=0.2"])
+    run_trial(settings, prepare(settings))
+    # As on a CPU of another kind, where trainer.precision=auto comes to this.
+    with pytest.raises(InputError) as refused:
+        prepare(settings_of([*words, "recipe.epochs=0.2", "trainer.precision=bf16-mixed"]))
+    there, changes = f"sweep={tmp_path / 'sweep'} holds trials", "trainer.precision was 32-true, now bf16-mixed"
+    assert str(refused.value) == (
+        f"{there} of another configuration ({changes}); give trainer.precision=32-true to go on with them, or choose"
+        " another sweep=FOLDER"
+    )
+    with pytest.raises(InputError, match=r"was 32-true, now bf16-mixed\); choose another sweep=FOLDER$"):
+        prepare(settings_of([*words, "recipe.epochs=1", "trainer.precision=bf16-mixed"]))
+
+
 def test_changed_weights_are_another_configuration(tiny, settings_of, own_model, tmp_path):
     words = [*tiny, f"model.path={own_model}", f"sweep={tmp_path / 'sweep'}"]
     before = prepare(settings_of(words))

@@ -12,7 +12,7 @@ from seedgrid.records.store import FINISHED, check_finished, read_trial, status_
 from seedgrid.report.wording import count, hours
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
-from seedgrid.sweep.launch import Engine, Job, job_of, launch
+from seedgrid.sweep.launch import Engine, Job, gpu_server, job_of, launch, settle_per_gpu
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.summary import compare_sweeps, print_commands, seconds_a_trial, summarize
 from seedgrid.trials import interrupt
@@ -45,6 +45,7 @@ def run_command(work: Callable[[], bool]) -> None:
 def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
     prepared = [prepare(sweep.settings, engine.elsewhere) for sweep in sweeps]
+    sweeps = settle_per_gpu(engine, sweeps, prepared)
     todo = [_left(sweep) for sweep in sweeps]
     if sweeps[0].settings.dry_run:
         _announce(engine, sweeps, prepared, todo)
@@ -60,7 +61,7 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     interrupt.listen(parent=True)
     errors = {}
     if jobs:
-        with SweepProgress(goals):
+        with gpu_server(engine, sweeps, prepared), SweepProgress(goals):
             errors = launch(engine, jobs)
     failed, folders = False, [Path(sweep.settings.sweep) for sweep in sweeps]
     for sweep, ready in zip(sweeps, prepared, strict=True):

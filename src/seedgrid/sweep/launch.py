@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
@@ -19,6 +20,7 @@ from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import score_at
+from seedgrid.trials.sharing import mps_server, trials_a_gpu
 
 # A worker that the system kills takes joblib's other workers along; so often what is left is launched again.
 RELAUNCHES = 5
@@ -61,11 +63,34 @@ def job_of(sweep: PlannedSweep, prepared: Prepared, seeds: Seeds, rung: int | No
         "sweep": quoted(sweep.settings.sweep),
         "prepared": quoted(prepared.fingerprint),
         "trainer.accelerator": prepared.device,
+        "trainer.per_gpu": sweep.settings.trainer.per_gpu,
     }
     if rung is not None:
         values["rung"] = rung
     own = (f"{key}={value}" for key, value in values.items())
     return Job(Path(sweep.settings.sweep) / trial_name(seeds), (*sweep.overrides, *own), rung)
+
+
+def settle_per_gpu(engine: Engine, sweeps: list[PlannedSweep], prepared: list[Prepared]) -> list[PlannedSweep]:
+    """The sweeps, and the engine's config, with a number for ``trainer.per_gpu=auto``: the largest model's."""
+    if all(sweep.settings.trainer.per_gpu != "auto" for sweep in sweeps):
+        return sweeps
+    number = 1
+    if not engine.elsewhere and all(ready.device == "gpu" for ready in prepared):
+        both = zip(sweeps, prepared, strict=True)
+        number = min(trials_a_gpu(sweep.settings, ready.model_folder) for sweep, ready in both)
+    engine.config.trainer.per_gpu = number  # the launcher's workers follow it
+    settled = []
+    for sweep in sweeps:
+        trainer = sweep.settings.trainer.model_copy(update={"per_gpu": number})
+        settled.append(replace(sweep, settings=sweep.settings.model_copy(update={"trainer": trainer})))
+    return settled
+
+
+def gpu_server(engine: Engine, sweeps: list[PlannedSweep], prepared: list[Prepared]) -> AbstractContextManager[None]:
+    """What ``trainer.mps=true`` wants around the trials, where they run on GPUs of this machine."""
+    wanted = any(sweep.settings.trainer.mps for sweep in sweeps) and any(ready.device == "gpu" for ready in prepared)
+    return mps_server(Path(sweeps[0].settings.sweep)) if wanted and not engine.elsewhere else nullcontext()
 
 
 def launch(engine: Engine, jobs: list[Job]) -> dict[Path, str]:

@@ -16,7 +16,7 @@ from seedgrid.records.store import trial_lock
 from seedgrid.report.wording import count
 from seedgrid.sweep.expand import plan_sweeps
 from seedgrid.sweep.grid import print_duration, print_left, run_command, statuses
-from seedgrid.sweep.launch import RELAUNCHES, Engine, launch
+from seedgrid.sweep.launch import RELAUNCHES, Engine, gpu_server, launch, settle_per_gpu
 from seedgrid.sweep.plan import check_choices, make_plan, read_options
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.study import Study, seeds_of
@@ -40,6 +40,7 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
     for sweep in sweeps:
         check_choices(options, sweep.seeds)
     prepared = [prepare(sweep.settings, engine.elsewhere) for sweep in sweeps]
+    sweeps = settle_per_gpu(engine, sweeps, prepared)
     studies = [
         Study(sweep, ready, make_plan(options, sweep, ready)) for sweep, ready in zip(sweeps, prepared, strict=True)
     ]
@@ -56,15 +57,16 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
     ran = False
     going_on = studies
     try:
-        for stage in range(studies[0].last_stage + 1):
-            ran = _reach(engine, going_on, stage, errors) or ran
-            if stage == 0 and options.extend:
-                for study in going_on:
-                    study.extend()
+        with gpu_server(engine, sweeps, prepared):
+            for stage in range(studies[0].last_stage + 1):
                 ran = _reach(engine, going_on, stage, errors) or ran
-            going_on = [study for study in going_on if study.decide(stage)]
-            if interrupt.requested():
-                break
+                if stage == 0 and options.extend:
+                    for study in going_on:
+                        study.extend()
+                    ran = _reach(engine, going_on, stage, errors) or ran
+                going_on = [study for study in going_on if study.decide(stage)]
+                if interrupt.requested():
+                    break
         failed = bool(errors) or len(going_on) < len(studies)
     except OSError as error:  # a full disk, most likely, where the plan lies: the summary says what there is
         print(f"error: {refusal(error)}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -18,6 +19,9 @@ from joblib import cpu_count
 
 from seedgrid.errors import InputError
 from seedgrid.settings import TrainerSettings
+
+_CPUINFO = Path("/proc/cpuinfo")  # Linux's
+_BF16 = {"avx512_bf16", "amx_bf16"}  # what it calls a processor's products in bfloat16
 
 
 @cache
@@ -67,14 +71,37 @@ def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str
     """
     device = trainer.accelerator
     if device == "auto":
-        device = "gpu" if usable_gpus()[0] else "cpu"
+        names, reason = usable_gpus()
+        device = "gpu" if names else "cpu"
+        if visible_gpus() and not names:
+            _say(f"trainer.accelerator=auto: the CPU, since {reason}")
     if device == "gpu" and not elsewhere:
         _gpus()
     if trainer.precision == "auto":
-        return device, "bf16-mixed" if device == "gpu" else "32-true"
+        native = device == "gpu" or (not elsewhere and computes_bf16())
+        return device, "bf16-mixed" if native else "32-true"
     if device == "cpu" and trainer.precision == "16-mixed":
         raise InputError("trainer.precision=16-mixed is for GPUs only; on a CPU use 32-true or bf16-mixed")
     return device, trainer.precision
+
+
+@cache
+def computes_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 numbers natively, which is about twice as fast as float32.
+
+    Only Linux on x86 is asked; on no other was it measured.
+    """
+    try:
+        lines = _CPUINFO.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("flags") and not _BF16.isdisjoint(line.split()) for line in lines)
+
+
+@cache
+def _say(line: str) -> None:
+    """On standard error, once."""
+    print(line, file=sys.stderr)
 
 
 def on_gpu(accelerator: str) -> bool:

@@ -256,9 +256,11 @@ def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:
             continue  # damaged: said where the trial is read, with the remedy
         changes = differences(before, contents)
         if changes:
-            raise InputError(
-                f"sweep={folder} holds trials of another configuration ({changes}); choose another sweep=FOLDER"
-            )
+            remedy = "choose another sweep=FOLDER"
+            if before | {"trainer.precision": contents["trainer.precision"]} == json.loads(json.dumps(contents)):
+                # Most likely the trials there were run on another kind of CPU, where auto means another precision.
+                remedy = f"give trainer.precision={before['trainer.precision']} to go on with them, or {remedy}"
+            raise InputError(f"sweep={folder} holds trials of another configuration ({changes}); {remedy}")
 
 
 def claim(folder: Path, prepared: Prepared) -> None:

@@ -96,8 +96,12 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             with leaving_at_rung(folder, settings.rung, record.best(settings.rung)["score"]):
                 record.write("stopped", state["seconds"])  # its checkpoint is there
             return Outcome("stopped")
-        gpu = claim_gpu(settings.trainer.per_gpu) if prepared.device == "gpu" else nullcontext(None)
+        per_gpu = settings.trainer.per_gpu
+        per_gpu = 1 if per_gpu == "auto" else per_gpu  # by itself: a sweep has settled it
+        gpu = claim_gpu(per_gpu) if prepared.device == "gpu" else nullcontext(None)
         with gpu as index:
+            if index is not None:
+                record.header["device"] = torch.cuda.get_device_name(index)
             log = TrialLog(record, settings.logger)
             return Outcome(train(settings, prepared, record, log, state, [index] if index is not None else 1, narrate))
     except Exception as error:
@@ -153,7 +157,7 @@ def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRe
         "steps_per_epoch": steps_per_epoch(prepared.train_examples, settings.recipe.batch_size),
         "steps": prepared.steps,
         "diverged_at": prepared.diverged_at,
-        "device": torch.cuda.get_device_name() if prepared.device == "gpu" else "cpu",
+        "device": prepared.device,
         "precision": prepared.precision,
         "logger": settings.logger.model_dump(mode="json"),
     }
