@@ -27,12 +27,10 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-import wandb
 from omegaconf import DictConfig, open_dict
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
-from wandb.proto.wandb_internal_pb2 import Record
 
 from seedgrid.composition import compose
 from seedgrid.data import grammar
@@ -52,6 +50,14 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 torch.set_num_threads(1)
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``gpu`` are skipped where there is none, and say so."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no GPU that PyTorch can use"))
 
 
 @pytest.fixture(scope="session")
@@ -312,6 +318,8 @@ def settings_of(compose_config) -> Callable[[list[str]], Settings]:
 
 def _read_run(path):
     """All records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB of (checksum, length, type) + data."""
+    from wandb.proto.wandb_internal_pb2 import Record  # here: where GPUs are tested, W&B may not be installed
+
     content, position, parts = path.read_bytes(), 7, b""  # after W&B's own header
     while position + 7 <= len(content):
         if 32768 - position % 32768 < 7:
@@ -440,6 +448,8 @@ def wandb_stand_in():
 @pytest.fixture(scope="module")
 def wandb_server(wandb_stand_in, tmp_path_factory):
     """A server, and this process logged in to it: with a home folder and an environment of its own."""
+    import wandb
+
     with wandb_stand_in.serve() as server, pytest.MonkeyPatch.context() as patch:
         for name in [*(name for name in os.environ if name.startswith("WANDB_")), "NETRC"]:
             patch.delenv(name, raising=False)
