@@ -10,8 +10,8 @@ made from their configurations with random weights, on batches of 16 examples in
 - rates: products of 8192 x 8192 matrices and copies, the card's limits for what follows.
 - step: a training step recorded and replayed (``trainer.capture=true``), and called operation by operation.
 - trainer: a step and a validation pass of Trainer, two loader workers.
-- trial: whole trials as ``seedgrid train`` runs them, records and all: a short one that captures its steps, then one that
-  finds them captured. Where three epochs would take too long it is a part of them; the table says how many steps.
+- trial: whole trials as ``seedgrid train`` runs them, records and all: a short one that captures its steps, then one
+  that finds them captured. Where three epochs would take too long it is a part of them; the table says how many.
 - many: two and four processes that take steps at once, with and without NVIDIA's MPS; milliseconds of the GPU for each
   step of each.
 
