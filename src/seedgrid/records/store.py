@@ -122,9 +122,9 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
         InputError: none is named, or a name or pattern finds no sweep.
     """
     if not wanted:
-        there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
-        hint = f"; here are {', '.join(there)}" if there else ""
-        raise InputError(f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{hint}")
+        raise InputError(
+            f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{sweeps_here()}"
+        )
     found: dict[Path, Path] = {}
     for name in [wanted] if isinstance(wanted, str) else wanted:
         folder = Path(name)
@@ -137,6 +137,12 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
         for folder in folders:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def sweeps_here() -> str:
+    """What a message adds where no sweep is named: those in ``runs/``."""
+    there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
+    return f"; here are {', '.join(there)}" if there else ""
 
 
 def _by_number(name: str) -> list[str | int]:

@@ -16,15 +16,13 @@ from scipy import stats
 
 from seedgrid.analysis.comparison import Comparison, Diverged, ExpectedBest, compare, trials_needed
 from seedgrid.errors import InputError
-from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import REFERENCE, panels, score_axis, set_title, shared_legend
+from seedgrid.report.arrays import SEEDS, FinishedTrials, check_whole
+from seedgrid.report.figures import MOST_MARKS, REFERENCE, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count, listed, p_value, percent
 
 # Okabe and Ito's green and purple, which other figures use for validation schedules; no comparison shows those.
 METHOD_A, METHOD_B = "#009E73", "#CC79A7"
-# Beyond so many dots, an SVG gets a picture of them.
-_MOST_MARKS = 2_000
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,11 @@ def compare_trials(
             them by as asked.
     """
     for key, study in (("a", a), ("b", b)):
-        folder = study.sweep.folder
-        if study.selected:
-            stopped = int((study.sweep.trials["status"] == "stopped").sum())
-            raise InputError(
-                f"{key}={folder}: {count(stopped)} stopped early for low scores, so the finished ones are no random"
-                " sample; compare sweeps whose trials all ran in full"
-            )
+        check_whole(study, key)
         if len(study.trials) < 2:
-            raise InputError(f"{key}={folder}: 1 finished trial; a comparison needs at least 2 of each sweep")
+            raise InputError(
+                f"{key}={study.sweep.folder}: 1 finished trial; a comparison needs at least 2 of each sweep"
+            )
     unseeded = [study.sweep.folder for study in (a, b) if not study.sweep.seeded]
     if unseeded and paired:
         raise InputError(f"paired=true: the trials of {unseeded[0]} have no seeds to pair them by; leave it out")
@@ -304,7 +298,7 @@ def _scores_figure(compared: Compared) -> Figure:
 
 
 def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
-    many = len(x) > _MOST_MARKS
+    many = len(x) > MOST_MARKS
     axes.scatter(x, y, color=colour, s=4 if many else 18, alpha=0.3 if many else 0.7, linewidth=0, rasterized=many)
 
 
@@ -315,7 +309,7 @@ def expected_best(compared: Compared) -> Section:
     """Which method's best of n is better, for each n."""
     title, best, (a, b) = "The best of several trials", compared.result.expected_best, compared.names
     if best is None:
-        return Section("expected_best", title, "", "", missing=("max_budget=0 leaves the expected best out",))
+        return Section("expected_best", title, missing=("max_budget=0 leaves the expected best out",))
     table = pd.DataFrame(
         {
             "trials of each": best.budgets,
@@ -421,7 +415,7 @@ def seed_pairs_needed(compared: Compared, power: float) -> Section:
         except ValueError as error:
             reason = str(error)
     if reason is not None:
-        return Section(key, title, "", "", missing=(f"{' and '.join(compared.names)}: {reason}",))
+        return Section(key, title, missing=(f"{' and '.join(compared.names)}: {reason}",))
     independent = _independent_pairs(compared)
     more_pairs = max(0, needed.pairs - independent) if independent else needed.more_pairs
     rows = [("independent pairs, each with seeds of its own", needed.pairs, more_pairs)]

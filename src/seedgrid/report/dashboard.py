@@ -17,13 +17,7 @@ from seedgrid.trials.wandb_mode import check_account, upload_hint
 
 
 class DashboardSettings(SettingsGroup):
-    """``dashboard.yaml``.
-
-    Attributes:
-        sweep: folder of a sweep, a pattern of folders, or a list of both.
-        dry_run: print what would be sent instead of sending it.
-        logger: where the trials were logged.
-    """
+    """``dashboard.yaml``, which says what each of them means."""
 
     sweep: str | list[str] | None
     dry_run: bool

@@ -17,7 +17,7 @@ from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
 from seedgrid.command_line import command
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.tidy import read_trials
-from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.arrays import FinishedTrials, check_whole, finished_trials
 from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import Count, SettingsGroup, read_config
 
@@ -30,17 +30,7 @@ _RULE = (
 
 
 class PlanSettings(SettingsGroup):
-    """``plan.yaml``.
-
-    Attributes:
-        sweep: the sweep to plan from, a folder, an exported Parquet file or a CSV file; None: a rule of thumb.
-        metric: of a CSV file, the name of the score.
-        budget: in full trainings.
-        max_start: most trials to start, with a sweep.
-        splits: halvings of the sweep's trials for the honest value; 0 for none.
-        random_seed: draws them.
-        evaluations: of a full training, for the rule of thumb.
-    """
+    """``plan.yaml``, which says what each of them means."""
 
     sweep: Annotated[str, Field(min_length=1)] | None
     metric: Annotated[str, Field(min_length=1)]
@@ -75,13 +65,8 @@ def budgets_around(budget: float, most: float = float("inf")) -> list[float]:
 
 def _most(study: FinishedTrials, budget: float, max_start: int) -> int:
     """The largest budget that the trials can answer for; refuses what they cannot."""
+    check_whole(study, "sweep")
     folder, trials = study.sweep.folder, len(study.scores)
-    if study.selected:
-        stopped = int((study.sweep.trials["status"] == "stopped").sum())
-        raise InputError(
-            f"sweep={folder}: {count(stopped)} stopped early for low scores, so the finished ones are no random sample"
-            " to plan from; give a sweep whose trials all ran in full"
-        )
     most = min(trials, max_start)
     if budget > most:
         limit = f"has {trials} finished trials" if trials <= max_start else f"may start {max_start} (max_start)"
