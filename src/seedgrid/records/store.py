@@ -406,13 +406,14 @@ def read_sweep(folder: Path | str) -> Sweep:
         )
     trials = pd.DataFrame(rows, columns=["init", "order", "dropout", "status", "steps", "seconds", "error", "folder"])
     evaluations = _one_frame(trials, tables)
+    name = folder.name or folder.resolve().name
     if first is None:
-        return Sweep(folder, *with_best(trials, evaluations, None), {}, folder.name)
+        return Sweep(folder, *with_best(trials, evaluations, None), {}, name)
     return Sweep(
         folder,
         *with_best(trials, evaluations, first["diverged_at"]),
         first["config"],
-        name=folder.name,
+        name=name,
         task=first["config"]["task"]["name"],
         metric=first["config"]["task"]["metric"],
         diverged_at=first["diverged_at"],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 from rich.console import Console
 
@@ -40,8 +40,8 @@ class ComparisonOptions(SettingsGroup):
 class CompareSettings(ComparisonOptions):
     """``compare.yaml``, which says what each of them means."""
 
-    a: Annotated[str, Field(min_length=1)] | None
-    b: Annotated[str, Field(min_length=1)] | None
+    a: Annotated[str, Field(min_length=1)]
+    b: Annotated[str, Field(min_length=1)]
     metric: Annotated[str, Field(min_length=1)]
     output: Annotated[str, Field(min_length=1)] | None
 
@@ -49,11 +49,11 @@ class CompareSettings(ComparisonOptions):
 @plain_exit()
 def compare(config: DictConfig) -> None:
     """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
+    for key in "ab":
+        if OmegaConf.is_missing(config, key):
+            raise InputError(f"{key} has no value: give a sweep's folder or a file of trials{sweeps_here()}")
     settings = read_config(config, CompareSettings)
     check_power(settings)
-    for key in "ab":
-        if getattr(settings, key) is None:
-            raise InputError(f"{key} has no value: give a sweep's folder or a file of trials{sweeps_here()}")
     a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric)
     with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
         output = Path(settings.output or _beside(a.sweep, b.sweep))

@@ -27,11 +27,7 @@ class _Together:
 
 
 def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
-    """Agreement between trials at their best evaluations, and the scores of their vote and of their averaged logits.
-
-    Args:
-        studies: of each sweep, its finished trials.
-    """
+    """Agreement between trials at their best evaluations, and the scores of their vote and of their averaged logits."""
     found, missing = of_each(studies, _agree)
     for study, together in found:
         if study.selected:

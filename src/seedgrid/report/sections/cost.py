@@ -39,21 +39,13 @@ class Saving:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Of one sweep.
+    """Of one sweep; None where it is not known."""
 
-    Attributes:
-        seconds: mean of a finished trial; None: not known.
-        of_evaluations: the share of it that is evaluation, or None.
-        total: seconds of all recorded trials, or None.
-        saving: by stopping early; None where that cannot be told.
-        plans: of the budgets 1, 2, ...; empty likewise.
-    """
-
-    seconds: float | None
-    of_evaluations: float | None
-    total: float | None
+    seconds: float | None  # of a finished trial, on average
+    of_evaluations: float | None  # the share of these
+    total: float | None  # seconds of all recorded trials
     saving: Saving | None
-    plans: Sequence[Plan]
+    plans: Sequence[Plan]  # of the budgets 1, 2, ... in full trainings
 
 
 def saving(trials: int, plans: Sequence[Plan]) -> Saving:
@@ -77,8 +69,7 @@ def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | Non
     """Seconds of the trials, what of it is evaluation, and what the plans would have saved.
 
     Args:
-        studies: of each sweep, its finished trials.
-        plans: for each of them the best plans of the budgets 1, 2, ... in full trainings; None or empty where none
+        plans: for each sweep the best plans of the budgets 1, 2, ... in full trainings; None or empty where none
             can be made.
     """
     found: list[tuple[FinishedTrials, _Cost]] = []

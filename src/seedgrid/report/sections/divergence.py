@@ -22,13 +22,7 @@ _MOST_LABELS = 40  # seeds named under a panel
 
 
 def divergence_by_seed(studies: Sequence[FinishedTrials], level: float = 0.95, seed: int = 0) -> Section:
-    """Share of trials that diverged, over all trials and for each seed that several trials share.
-
-    Args:
-        studies: of each sweep, its finished trials.
-        level: of the intervals.
-        seed: of the shuffles of the tests.
-    """
+    """Share of trials that diverged, over all trials and for each seed that several trials share."""
     found, missing = of_each(studies, lambda study: _divergence(study, level, seed))
     key, title = "divergence-by-seed", "Which seeds diverge"
     if not found:

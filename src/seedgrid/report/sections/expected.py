@@ -45,13 +45,7 @@ class _Expected:
 
 
 def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws: int = 2000, seed: int = 0) -> Section:
-    """Expected best of n trials against n, validated once, once an epoch, and at every evaluation.
-
-    Args:
-        studies: one panel each.
-        level: of the intervals.
-        draws, seed: of the redrawn seeds behind the intervals.
-    """
+    """Expected best of n trials against n, validated once, once an epoch, and at every evaluation."""
     found, missing = of_each(studies, lambda study: _expect(study, level, draws, seed))
     missing += [f"{study.name}: {line}" for study, result in found for line in result.remarks]
     key, title = "figure-1", "Expected best of n trials"

@@ -45,12 +45,7 @@ class _Extremes:
 def best_and_worst_seeds(
     studies: Sequence[FinishedTrials], shuffles: int = 10_000, seed: int = 0
 ) -> tuple[Section, Section]:
-    """The paper's Table 4 and Figure 3, which rest on the same choice of seeds.
-
-    Args:
-        studies: rows and panels, for each kind of seed that varies.
-        shuffles, seed: of the permutation tests.
-    """
+    """The paper's Table 4 and Figure 3, which rest on the same choice of seeds."""
     grids, missing = of_each(studies, grid_scores)
     found = []
     for study, scores in grids:

@@ -19,14 +19,7 @@ from seedgrid.report.wording import count, percent
 def honest_best_found(
     studies: Sequence[FinishedTrials], splits: int = 100, level: float = 0.95, seed: int = 0
 ) -> Section:
-    """Best of n trials as it is reported, and as it is on validation examples that the choice did not see.
-
-    Args:
-        studies: of each sweep, its finished trials.
-        splits: random halvings of the validation examples.
-        level: of the intervals.
-        seed: draws the halvings.
-    """
+    """Best of n trials as it is reported, and as it is on validation examples that the choice did not see."""
     found, missing = of_each(studies, lambda study: _choose(study, splits, level, seed))
     missing += [
         f"{study.name}: {count(len(study.trials) - trials)} left out, diverged before the first evaluation"

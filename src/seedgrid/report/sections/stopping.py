@@ -40,11 +40,6 @@ def early_stopping(
 ) -> tuple[Section, Section, list[list[Plan] | None]]:
     """The paper's Figures 6 and 7, from one computation.
 
-    Args:
-        studies: panels side by side.
-        splits: halvings of the trials for the honest value; fewer where trials are many.
-        seed: draws the halvings.
-
     Returns:
         The two sections, and for each sweep the best plans of the budgets 1, 2, ...; None where there are none.
     """

@@ -17,12 +17,7 @@ _LEVEL = 0.05
 
 
 def init_seeds_across_tasks(studies: Sequence[FinishedTrials], shuffles: int = 10_000, seed: int = 0) -> Section:
-    """Init seeds ranked in each sweep, and whether the sweeps agree.
-
-    Args:
-        studies: two or more grids.
-        shuffles, seed: of the permutation test of the agreement.
-    """
+    """Init seeds ranked in each sweep, and whether the sweeps agree."""
     key, title = "init-seeds-across-tasks", "Init seeds across tasks"
     found, missing = of_each(studies, grid_scores)
     given = [study for study, _ in found]

@@ -23,13 +23,7 @@ _MOST_SHUFFLED = 100_000_000
 
 
 def variance_shares(studies: Sequence[FinishedTrials], level: float = 0.95, seed: int = 0) -> Section:
-    """Variance components of each grid, with F tests and permutation tests.
-
-    Args:
-        studies: of each sweep, its finished trials.
-        level: of the shares' intervals.
-        seed: of the intervals' draws and of the shuffles.
-    """
+    """Variance components of each grid, with F tests and permutation tests."""
     found, missing = of_each(studies, lambda study: _shares(study, level, seed))
     if not found:
         return Section("variance-shares", _TITLE, missing=missing)
