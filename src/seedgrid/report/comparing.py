@@ -17,7 +17,7 @@ from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.store import Sweep, sweeps_here
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.report.comparison import build_sections, cautions, compare_trials
+from seedgrid.report.comparison import build_sections, cautions, compare_trials, risk_of
 from seedgrid.report.page import cell, check_output, made_of, write_report
 from seedgrid.report.section import Section
 from seedgrid.settings import SettingsGroup, read_config
@@ -64,9 +64,8 @@ def compare(config: DictConfig) -> None:
 
 def check_power(options: ComparisonOptions) -> None:
     """Raise InputError unless the power is more than what a test at this level has without any difference."""
-    risk = round(1 - options.level, 12)
-    if options.power <= risk:
-        raise InputError(f"power={options.power}: give more than 1 - level, {risk:g}")
+    if options.power <= risk_of(options.level):
+        raise InputError(f"power={options.power}: give more than 1 - level, {risk_of(options.level):g}")
 
 
 def make_comparison(

@@ -150,7 +150,7 @@ def seconds_a_trial(study: FinishedTrials) -> float | None:
 
 
 def _assignment(plan: Plan, where: str) -> list[str]:
-    if plan.keep == plan.start:
+    if plan.in_full:
         return [f"  train {count(plan.start)} in full", *_unspent(plan)]
     return [
         f"  start    {count(plan.start)}",
@@ -163,7 +163,7 @@ def _assignment(plan: Plan, where: str) -> list[str]:
 def _command(plan: Plan, share: float) -> list[str]:
     """The command that carries a plan out; ``share`` of training is done at the evaluation where trials stop."""
     line = f"  {command('train')} -m ... seed=paired seed.init='range(0,{plan.start})'"
-    if plan.keep < plan.start:
+    if not plan.in_full:
         # The sweeper stops at the first evaluation from there on: rounded down, it cannot be the next one.
         stop_at = math.floor(share * 10_000) / 10_000
         line += (
@@ -180,7 +180,7 @@ def _unspent(plan: Plan) -> list[str]:
 def _remarks(best: Plan, trials: int, max_start: int, splits: int) -> list[str]:
     """What a reader must know before trusting the plan."""
     remarks = []
-    if best.keep == best.start:
+    if best.in_full:
         remarks.append("On these trials no early stopping beats full training at this budget.")
     elif best.honest is not None and best.honest <= best.full_training:
         remarks.append(

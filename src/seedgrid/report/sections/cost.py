@@ -61,7 +61,7 @@ def saving(trials: int, plans: Sequence[Plan]) -> Saving:
     score = full_training[min(trials // 2, len(plans)) - 1]
     # Where scores tie, fewer full trainings do as well: that is no merit of stopping early.
     trainings = int(np.argmax(full_training >= score - _ROUNDING)) + 1
-    plan = next(plan for plan in plans if _reached(plan) >= score - _ROUNDING or plan.budget >= trainings)
+    plan = next(plan for plan in plans if plan.reached >= score - _ROUNDING or plan.budget >= trainings)
     return Saving(trainings, float(score), plan)
 
 
@@ -113,10 +113,6 @@ def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | Non
     figure = panel_each(drawn, 4.2, 3.4, _draw, legend_columns=2) if drawn else None
     table = rows(found, _row).astype({name: "Int64" for name in ("full trainings", "start", "keep")})
     return Section(key, title, lines(found, _reading), caption, figure, table, missing)
-
-
-def _reached(plan: Plan) -> float:
-    return plan.expected if plan.honest is None else plan.honest
 
 
 def _seconds(study: FinishedTrials) -> tuple[float | None, float | None, float | None]:
@@ -192,7 +188,7 @@ def _draw(axes: Axes, study: FinishedTrials, costs: _Cost) -> None:
     valued = [plan for plan in plans if plan.honest is not None or not honest]
     axes.plot(
         [plan.cost for plan in valued],
-        [_reached(plan) for plan in valued],
+        [plan.reached for plan in valued],
         color=PLAN,
         marker=".",
         label="start many, stop early, continue some",

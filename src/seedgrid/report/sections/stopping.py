@@ -200,7 +200,7 @@ def _read_plan(study: FinishedTrials, result: _Stopping) -> str:
     budget = _middle(study)
     plan = result.plans[budget - 1]
     name = f"for {count(budget, 'full training')}"
-    if plan.stop_at == plan.evaluations:
+    if plan.in_full:
         return f"{name}, training {count(plan.start)} in full is best."
     return (
         f"{name}, start {plan.start}, stop after {plan.stop_at} of {plan.evaluations} evaluations "
@@ -214,7 +214,7 @@ def _read_gain(study: FinishedTrials, result: _Stopping) -> str:
     name = f"a budget of {count(budget, 'full training')}"
     if study.scores.max() == study.scores.min():
         return f"{name} finds {plan.full_training:.3f} however it is spent, as all trials do."
-    if plan.stop_at == plan.evaluations:
+    if plan.in_full:
         return f"{name} is expected to find {plan.full_training:.3f} in full, and no plan that stops early finds more."
     text = f"{name} is expected to find {plan.full_training:.3f} in full and {plan.expected:.3f} by the best plan"
     if plan.honest is None:
