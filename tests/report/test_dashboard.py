@@ -91,7 +91,7 @@ def test_the_library_that_is_not_installed_is_named_with_the_command_that_instal
         (["sweep=null"], "sweep has no value: give a sweep's folder"),
         (["sweep=no/where"], "sweep=no/where: no such folder"),
         (["sweep='no/*'"], r"sweep=no/\*: no sweep's folder is like that"),
-        (["sweep=empty"], "sweep=empty: no trial there yet; start a sweep"),
+        (["sweep=empty"], "empty: no finished trial with a score; it holds no trials; name a sweep's folder"),
         (["sweep=[runs/begun,empty]"], "runs/begun: no finished trial with a score; let the sweep run first"),
         (["sweep=3"], "sweep=3: input should be a valid string; .* is quoted: 'sweep=\"3\"'"),
         (["dry_run=maybe"], "dry_run=maybe: input should be a valid boolean"),

@@ -90,24 +90,24 @@ def test_a_section_without_anything_to_show_says_why(tmp_path):
 def test_a_folder_that_is_no_report_is_refused(there, tmp_path):
     (tmp_path / there).write_text("mine")
     with pytest.raises(InputError, match=re.escape(f"output={tmp_path}: ")):
-        check_output(tmp_path, "What the seeds did")
+        check_output(tmp_path, "What the seeds did", ["runs/a"])
 
 
 def test_a_page_of_one_kind_does_not_replace_one_of_another(section, tmp_path):
     write([section], tmp_path / "report")
-    check_output(tmp_path / "report", "What the seeds did")
+    check_output(tmp_path / "report", "What the seeds did", ["runs/a"])
     with pytest.raises(InputError, match="is no page"):
-        check_output(tmp_path / "report", "Method or seed")
+        check_output(tmp_path / "report", "Method or seed", ["runs/a"])
 
 
 def test_a_file_is_no_folder_for_a_report(tmp_path):
     (tmp_path / "report").write_text("mine")
     with pytest.raises(InputError, match="a file; name a folder"):
-        check_output(tmp_path / "report", "What the seeds did")
+        check_output(tmp_path / "report", "What the seeds did", ["runs/a"])
 
 
 def test_an_empty_folder_can_hold_a_report(tmp_path):
-    check_output(tmp_path, "What the seeds did")
+    check_output(tmp_path, "What the seeds did", ["runs/a"])
 
 
 @pytest.mark.parametrize(

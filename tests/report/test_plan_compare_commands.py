@@ -148,10 +148,12 @@ def test_sweeps_that_cannot_be_compared_are_refused_in_one_line(entry, write_swe
     assert not (sweeps / "fast" / "compare-other").exists()
 
 
-def test_wrong_settings_of_compare_are_named(entry, sweeps):
+def test_wrong_settings_of_compare_are_named(entry, sweeps, write_sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sweep(tmp_path / "runs" / "mine", 1, 1)
     a, b = f"a={sweeps / 'fast'}", f"b={sweeps / 'slow'}"
     for words, reason in (
-        ((a,), "b has no value: give one"),
+        ((a,), "b has no value: give a sweep's folder or a file of trials; here are runs/mine"),
         ((a, f"b={sweeps / 'fast' / '..' / 'fast'}"), "the same sweep; name two"),
         ((a, "b=/no/where"), "b=/no/where: no such folder"),
         ((a, b, "level=95"), "level=95: input should be less than 1"),
@@ -168,7 +170,8 @@ def test_compare_says_what_it_has_to_be_read_with(entry, write_sweep, tmp_path, 
     second = write_sweep(tmp_path / "y" / "same", inits=3, orders=3, seed=1, status=running)
     compare(entry("compare", f"a={first}", f"b={second}", "max_budget=0"))
     text = " ".join(capsys.readouterr().out.split())
-    assert f"{second}: 7 finished trials on grammar (accuracy); 2 more are not finished and do not count" in text
+    said = "7 finished trials of tiny on grammar (accuracy); 3 init and 3 order seeds; 1 more interrupted, not counted"
+    assert f"{second}: {said}; 1 more failed, not counted" in text
     assert f"{first} and {second} are two sweeps of one method" in text
     assert f"left out for want of a partner: 2 of {first}." in text
 

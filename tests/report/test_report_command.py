@@ -147,6 +147,20 @@ def test_an_empty_sweep_and_one_without_a_finished_trial_are_one_line(entry, wri
             report(entry("report", f"sweep={folder}"))
 
 
+def test_a_report_is_replaced_by_one_of_the_same_input_alone(entry, sweeps, write_sweep, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        write_sweep(tmp_path / "runs" / name, 2, 2)
+    for words in ("sweep=[runs/a,runs/b]", f"sweep=[{tmp_path}/runs/b,runs/a]"):
+        report(entry("report", words, "splits=2"))
+    with pytest.raises(SystemExit, match="holds such a page of other sweeps or files; name another"):
+        report(entry("report", "sweep=[runs/a,runs/c]", "splits=2"))
+    assert "What the seeds did: b, a" in (tmp_path / "report" / "index.html").read_text()
+    report(entry("report", "sweep=runs/a", "splits=2"))
+    (tmp_path / "runs" / "a").rename(tmp_path / "elsewhere")
+    report(entry("report", "sweep=elsewhere", "splits=3"))  # its own report came along
+
+
 def test_a_report_never_overwrites_what_is_not_its_own(entry, sweeps, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(SystemExit, match=r"^error: output=[^\n]*not empty[^\n]*$"):

@@ -35,8 +35,8 @@ def serve(entry):
     """Start the real server for a folder; gives its address, without the last slash."""
     opened = []
 
-    def served(runs):
-        words = ("port=0", "splits=2", "draws=50", "max_budget=5")
+    def served(runs, *more):
+        words = ("port=0", "splits=2", "draws=50", "max_budget=5", *more)
         server = open_server(read_config(entry("view", f"runs='{runs}'", *words), ViewSettings))
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -242,6 +242,14 @@ def test_a_report_is_made_when_it_is_asked_for_and_again_after_a_new_trial(serve
     assert "as it was" in get(f"{url}/mine/report/")
     page, waited = made(f"{url}/mine/report/")
     assert waited and "mine: 7 finished trials" in page
+
+
+def test_a_report_of_another_level_is_made_anew(serve, write_sweep, tmp_path):
+    write_sweep(tmp_path / "mine", 1, 3)
+    url = serve(tmp_path)
+    page, _ = made(f"{url}/mine/report/")
+    assert made(f"{url}/mine/report/") == (page, False)
+    assert WAITING in get(f"{serve(tmp_path, 'level=0.9')}/mine/report/")
 
 
 def test_a_page_is_as_old_as_the_trials_that_it_was_made_of(write_sweep, tmp_path):

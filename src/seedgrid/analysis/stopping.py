@@ -50,6 +50,16 @@ class Plan:
     honest: float | None = None
 
     @property
+    def in_full(self) -> bool:
+        """Whether all that is started is trained to the end."""
+        return self.keep == self.start
+
+    @property
+    def reached(self) -> float | None:
+        """The value to go by: the honest one where there is one."""
+        return self.expected if self.honest is None else self.honest
+
+    @property
     def error_reduction(self) -> float | None:
         """Share of full training's error (1 - score) that the plan removes (the paper's Figure 6); 0 if it has none."""
         if self.expected is None or self.full_training is None:

@@ -17,16 +17,7 @@ from seedgrid.settings import SettingsGroup
 
 
 class SourceSettings(SettingsGroup):
-    """Which trials: what ``report.yaml`` and ``export.yaml`` have in common.
-
-    Attributes:
-        sweep: folder of a sweep, a pattern of folders, or a list of both.
-        source: where trials come from: ``sweep``, or a file of one of the other kinds.
-        path: that file.
-        tasks: of the released trials, those to take; None: all.
-        metric, task_name, diverged_at: of a CSV file: name of its score, of which the higher is better; of its task, or
-            None; threshold of divergence, or None.
-    """
+    """Which trials: the keys that ``report.yaml`` and ``export.yaml`` have in common, and say the meaning of."""
 
     sweep: str | list[str] | None
     source: Literal["sweep", "dodge2020", "csv", "parquet"]

@@ -122,9 +122,9 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
         InputError: none is named, or a name or pattern finds no sweep.
     """
     if not wanted:
-        there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
-        hint = f"; here are {', '.join(there)}" if there else ""
-        raise InputError(f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{hint}")
+        raise InputError(
+            f"sweep has no value: give a sweep's folder, for instance sweep=runs/quickstart{sweeps_here()}"
+        )
     found: dict[Path, Path] = {}
     for name in [wanted] if isinstance(wanted, str) else wanted:
         folder = Path(name)
@@ -137,6 +137,12 @@ def find_sweeps(wanted: str | list[str] | None) -> list[Path]:
         for folder in folders:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())
+
+
+def sweeps_here() -> str:
+    """What a message adds where no sweep is named: those in ``runs/``."""
+    there = sorted(str(folder) for folder in Path("runs").glob("*") if any(trial_folders(folder)))
+    return f"; here are {', '.join(there)}" if there else ""
 
 
 def _by_number(name: str) -> list[str | int]:
@@ -400,13 +406,14 @@ def read_sweep(folder: Path | str) -> Sweep:
         )
     trials = pd.DataFrame(rows, columns=["init", "order", "dropout", "status", "steps", "seconds", "error", "folder"])
     evaluations = _one_frame(trials, tables)
+    name = folder.name or folder.resolve().name
     if first is None:
-        return Sweep(folder, *with_best(trials, evaluations, None), {}, folder.name)
+        return Sweep(folder, *with_best(trials, evaluations, None), {}, name)
     return Sweep(
         folder,
         *with_best(trials, evaluations, first["diverged_at"]),
         first["config"],
-        name=folder.name,
+        name=name,
         task=first["config"]["task"]["name"],
         metric=first["config"]["task"]["metric"],
         diverged_at=first["diverged_at"],

@@ -12,7 +12,7 @@ from seedgrid.analysis.comparison import LabelledGrid
 from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, Sweep
-from seedgrid.report.wording import listed
+from seedgrid.report.wording import count, listed
 
 SEEDS = ["init", "order", "dropout"]
 # Beyond it, trials without a common design would fill memory with empty cells.
@@ -59,6 +59,26 @@ class FinishedTrials:
     def selected(self) -> bool:
         """Whether some trials were stopped for their scores, so that the finished ones are no random sample."""
         return bool((self.sweep.trials["status"] == "stopped").any())
+
+    @property
+    def description(self) -> str:
+        """One line: what the sweep is of, its seeds, how many trials count, and what became of the others."""
+        sweep, trials = self.sweep, self.trials
+        of = " of ".join(
+            filter(None, (count(len(trials), "finished trial"), sweep.config.get("model", {}).get("name")))
+        )
+        parts = [f"{self.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric})"]
+        if sweep.seeded:
+            seeds = f"{trials['init'].nunique()} init and {count(trials['order'].nunique(), 'order seed')}"
+            if trials["dropout"].nunique() > 1:
+                seeds += f", {trials['dropout'].nunique()} dropout seeds"
+            parts.append(seeds)
+        counts = sweep.trials["status"].value_counts()
+        for status in ("running", "interrupted", "stopped", "failed"):
+            if counts.get(status):
+                said = "stopped early" if status == "stopped" else status
+                parts.append(f"{counts[status]} more {said}, not counted")
+        return "; ".join(filter(None, [*parts, sweep.read_as]))
 
     @property
     def versions_warning(self) -> str:
@@ -138,6 +158,16 @@ class FinishedTrials:
         scores = np.full(shape, np.nan)
         scores[tuple(place for _, place in places)] = self.scores
         return LabelledGrid(scores, *(tuple(seeds.tolist()) for seeds, _ in places))
+
+
+def check_whole(study: FinishedTrials, key: str) -> None:
+    """Raise InputError if trials of the sweep that ``key`` names were stopped for their scores."""
+    if study.selected:
+        stopped = int((study.sweep.trials["status"] == "stopped").sum())
+        raise InputError(
+            f"{key}={study.sweep.folder}: {count(stopped)} stopped early for low scores, so the finished ones are no"
+            " random sample; give a sweep whose trials all ran in full"
+        )
 
 
 def _why_none(sweep: Sweep) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from seedgrid.errors import InputError
 from seedgrid.records.store import read_sweep
-from seedgrid.report.comparing import make_comparison, read_pair
-from seedgrid.report.entry import make_report
+from seedgrid.report.comparing import ComparisonOptions, make_comparison, read_pair
+from seedgrid.report.entry import ReportOptions, make_report
 
 # Not forked from a server that has threads; and what these import, a page does not wait for.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -100,25 +100,13 @@ def _work(connection: Connection, make: Make) -> None:
     connection.send((True, error, "", 0))
 
 
-def sweep_report(
-    advance: Callable[[str, int], object], folder: Path, output: Path, level: float, splits: int, random_seed: int
-) -> None:
+def sweep_report(advance: Callable[[str, int], object], folder: Path, output: Path, options: ReportOptions) -> None:
     """A sweep's report, as ``seedgrid report`` makes it."""
-    options = {"level": level, "splits": splits, "random_seed": random_seed}
-    make_report([read_sweep(folder)], output, advance=advance, **options)
+    make_report([read_sweep(folder)], output, options, advance, [folder])
 
 
 def comparison(
-    advance: Callable[[str, int], object],
-    a: Path,
-    b: Path,
-    output: Path,
-    level: float,
-    power: float,
-    max_budget: int,
-    draws: int,
-    random_seed: int,
+    advance: Callable[[str, int], object], a: Path, b: Path, output: Path, options: ComparisonOptions
 ) -> None:
     """A comparison of two sweeps, as ``seedgrid compare`` makes it."""
-    options = {"level": level, "power": power, "max_budget": max_budget, "draws": draws, "random_seed": random_seed}
-    make_comparison(*read_pair(a, b), output, paired=None, **options)
+    make_comparison(*read_pair(a, b), output, options)

@@ -9,98 +9,74 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 from rich.console import Console
 
 from seedgrid.errors import InputError, plain_exit
-from seedgrid.records.store import Sweep
+from seedgrid.records.store import Sweep, sweeps_here
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.report.comparison import build_sections, cautions, compare_trials
-from seedgrid.report.page import cell, check_output, write_report
+from seedgrid.report.comparison import build_sections, cautions, compare_trials, risk_of
+from seedgrid.report.page import cell, check_output, made_of, write_report
 from seedgrid.report.section import Section
-from seedgrid.report.wording import count
 from seedgrid.settings import SettingsGroup, read_config
 
 # Starts the title of every page of this command, by which it knows its own.
 _TITLE = "Method or seed:"
 
 
-class CompareSettings(SettingsGroup):
-    """``compare.yaml``.
+class ComparisonOptions(SettingsGroup):
+    """What a comparison's numbers depend on, besides the trials; see ``compare.yaml``."""
 
-    Attributes:
-        a, b: two sweeps of one task, each a folder, an exported Parquet file or a CSV file.
-        metric: of CSV files, the name of the score.
-        paired: True: by seed pair; False: all trials; None: where at least half of the smaller sweep's
-            trials allow it.
-        level: of all intervals.
-        power: of the test, for the number of seed pairs needed.
-        max_budget: largest budget of the expected best; 0 leaves it out.
-        draws, random_seed: of its intervals.
-        output: folder of the page; None: one in the folder of a, named after b; if a is a file, one here.
-    """
-
-    a: Annotated[str, Field(min_length=1)]
-    b: Annotated[str, Field(min_length=1)]
-    metric: Annotated[str, Field(min_length=1)]
-    paired: bool | None
+    paired: bool | None = None
     level: Annotated[float, Field(gt=0, lt=1)]
     power: Annotated[float, Field(gt=0, lt=1)]
     max_budget: Annotated[int, Field(ge=0)]
     draws: Annotated[int, Field(ge=2)]
     random_seed: Annotated[int, Field(ge=0)]
+
+
+class CompareSettings(ComparisonOptions):
+    """``compare.yaml``, which says what each of them means."""
+
+    a: Annotated[str, Field(min_length=1)]
+    b: Annotated[str, Field(min_length=1)]
+    metric: Annotated[str, Field(min_length=1)]
     output: Annotated[str, Field(min_length=1)] | None
 
 
 @plain_exit()
 def compare(config: DictConfig) -> None:
     """Compare two sweeps, in the terminal and on a page; exits with code 1 where that is not possible."""
+    for key in "ab":
+        if OmegaConf.is_missing(config, key):
+            raise InputError(f"{key} has no value: give a sweep's folder or a file of trials{sweeps_here()}")
     settings = read_config(config, CompareSettings)
-    check_power(settings.power, settings.level)
+    check_power(settings)
     a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric)
     with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
-        page, sections, notes = make_comparison(
-            a,
-            b,
-            Path(settings.output or _beside(a.sweep, b.sweep)),
-            paired=settings.paired,
-            level=settings.level,
-            power=settings.power,
-            max_budget=settings.max_budget,
-            draws=settings.draws,
-            random_seed=settings.random_seed,
-        )
+        output = Path(settings.output or _beside(a.sweep, b.sweep))
+        page, sections, notes = make_comparison(a, b, output, settings)
     print(in_terminal(sections, notes))
     print(f"\n  page   {page}")
 
 
-def check_power(power: float, level: float) -> None:
+def check_power(options: ComparisonOptions) -> None:
     """Raise InputError unless the power is more than what a test at this level has without any difference."""
-    risk = round(1 - level, 12)
-    if power <= risk:
-        raise InputError(f"power={power}: give more than 1 - level, {risk:g}")
+    if options.power <= risk_of(options.level):
+        raise InputError(f"power={options.power}: give more than 1 - level, {risk_of(options.level):g}")
 
 
 def make_comparison(
-    a: FinishedTrials,
-    b: FinishedTrials,
-    output: Path,
-    *,
-    paired: bool | None,
-    level: float,
-    power: float,
-    max_budget: int,
-    draws: int,
-    random_seed: int,
+    a: FinishedTrials, b: FinishedTrials, output: Path, options: ComparisonOptions
 ) -> tuple[Path, list[Section], list[str]]:
     """Compare two sweeps and write the page.
 
     Args:
         a, b: their finished trials.
         output: folder of the page.
-        paired, level, power, max_budget, draws, random_seed: as in ``compare.yaml``.
+        options: of the numbers.
 
     Returns:
         Path of the page, its sections, and the notes at its top.
@@ -108,13 +84,22 @@ def make_comparison(
     Raises:
         InputError: the trials are too few or no random sample, or ``output`` holds something else.
     """
-    check_output(output, _TITLE)
-    compared = compare_trials(a, b, paired=paired, max_budget=max_budget, level=level, draws=draws, seed=random_seed)
-    sections = build_sections(compared, power)
-    notes = [_describe(a), _describe(b), *cautions(compared)]
+    named = a.sweep.folder, b.sweep.folder
+    check_output(output, _TITLE, named)
+    compared = compare_trials(
+        a,
+        b,
+        paired=options.paired,
+        max_budget=options.max_budget,
+        level=options.level,
+        draws=options.draws,
+        seed=options.random_seed,
+    )
+    sections = build_sections(compared, options.power)
+    notes = [a.description, b.description, *cautions(compared)]
     title = f"{_TITLE} {a.name} against {b.name}"
-    made_of = f"{a.sweep.digest} {b.sweep.digest}"
-    page = write_report(sections, output, title=title, notes=notes, made_of=made_of)
+    content = made_of((a.sweep, b.sweep), options, ComparisonOptions)
+    page = write_report(sections, output, title=title, notes=notes, named=named, made_of=content)
     return page, sections, notes
 
 
@@ -193,12 +178,3 @@ def _sweep(key: str, folder: Path, metric: str) -> Sweep:
 def validation_examples(sweep: Sweep) -> str:
     """The number of a sweep's validation examples, and what tells them from others; empty: not known."""
     return "" if sweep.validation_digest is None else f"{sweep.validation_examples} ({sweep.validation_digest})"
-
-
-def _describe(study: FinishedTrials) -> str:
-    sweep = study.sweep
-    on = f" on {sweep.task}" if sweep.task else ""
-    parts = [f"{study.name}: {count(len(study.trials), 'finished trial')}{on} ({sweep.metric})"]
-    if study.unfinished:
-        parts.append(f"{study.unfinished} more are not finished and do not count")
-    return "; ".join(filter(None, [*parts, sweep.read_as]))

@@ -16,15 +16,13 @@ from scipy import stats
 
 from seedgrid.analysis.comparison import Comparison, Diverged, ExpectedBest, compare, trials_needed
 from seedgrid.errors import InputError
-from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import REFERENCE, panels, score_axis, set_title, shared_legend
+from seedgrid.report.arrays import SEEDS, FinishedTrials, check_whole
+from seedgrid.report.figures import MOST_MARKS, REFERENCE, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
 from seedgrid.report.wording import count, listed, p_value, percent
 
 # Okabe and Ito's green and purple, which other figures use for validation schedules; no comparison shows those.
 METHOD_A, METHOD_B = "#009E73", "#CC79A7"
-# Beyond so many dots, an SVG gets a picture of them.
-_MOST_MARKS = 2_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,11 @@ class Compared:
         return self.a.name, self.b.name
 
     @property
+    def shown(self) -> bool:
+        """Whether the interval of the difference of means leaves out 0: the one verdict on it."""
+        return self.result.difference.lower > 0 or self.result.difference.upper < 0
+
+    @property
     def differing(self) -> list[str] | None:
         """Settings that can change a trial's numbers and differ between the sweeps; None: not known of one of them."""
         first, second = self.a.sweep.identity, self.b.sweep.identity
@@ -76,15 +79,11 @@ def compare_trials(
             them by as asked.
     """
     for key, study in (("a", a), ("b", b)):
-        folder = study.sweep.folder
-        if study.selected:
-            stopped = int((study.sweep.trials["status"] == "stopped").sum())
-            raise InputError(
-                f"{key}={folder}: {count(stopped)} stopped early for low scores, so the finished ones are no random"
-                " sample; compare sweeps whose trials all ran in full"
-            )
+        check_whole(study, key)
         if len(study.trials) < 2:
-            raise InputError(f"{key}={folder}: 1 finished trial; a comparison needs at least 2 of each sweep")
+            raise InputError(
+                f"{key}={study.sweep.folder}: 1 finished trial; a comparison needs at least 2 of each sweep"
+            )
     unseeded = [study.sweep.folder for study in (a, b) if not study.sweep.seeded]
     if unseeded and paired:
         raise InputError(f"paired=true: the trials of {unseeded[0]} have no seeds to pair them by; leave it out")
@@ -163,7 +162,7 @@ def verdict(compared: Compared) -> str:
             f"{a} scores {size:.4f} higher than {b}. {what} vary, so there is no error to judge it by: nothing is"
             " claimed beyond these trials."
         )
-    if mean.lower > 0 or mean.upper < 0:
+    if compared.shown:
         return (
             f"More than the seeds explain: {a} scores higher than {b}, by {size:.4f} on average ({level} interval"
             f" {limits[0]:.4f} to {limits[1]:.4f}, {p_value(mean.p)})."
@@ -260,7 +259,7 @@ def _diverged_verdict(compared: Compared) -> str:
         return ""
     if np.isnan(diverged.p):
         return ", without variation to judge it by"
-    known = diverged.p < _risk(compared.result.level)
+    known = diverged.p < risk_of(compared.result.level)
     shown = "a difference that seeds do not explain" if known else "no difference shown"
     return f", {shown} ({p_value(diverged.p)})"
 
@@ -304,7 +303,7 @@ def _scores_figure(compared: Compared) -> Figure:
 
 
 def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
-    many = len(x) > _MOST_MARKS
+    many = len(x) > MOST_MARKS
     axes.scatter(x, y, color=colour, s=4 if many else 18, alpha=0.3 if many else 0.7, linewidth=0, rasterized=many)
 
 
@@ -315,7 +314,7 @@ def expected_best(compared: Compared) -> Section:
     """Which method's best of n is better, for each n."""
     title, best, (a, b) = "The best of several trials", compared.result.expected_best, compared.names
     if best is None:
-        return Section("expected_best", title, "", "", missing=("max_budget=0 leaves the expected best out",))
+        return Section("expected_best", title, missing=("max_budget=0 leaves the expected best out",))
     table = pd.DataFrame(
         {
             "trials of each": best.budgets,
@@ -417,11 +416,11 @@ def seed_pairs_needed(compared: Compared, power: float) -> Section:
     if reason is None:
         try:
             have = _full_grid(compared)
-            needed = trials_needed(size, result.variances, power=power, level=_risk(result.level), have=have)
+            needed = trials_needed(size, result.variances, power=power, level=risk_of(result.level), have=have)
         except ValueError as error:
             reason = str(error)
     if reason is not None:
-        return Section(key, title, "", "", missing=(f"{' and '.join(compared.names)}: {reason}",))
+        return Section(key, title, missing=(f"{' and '.join(compared.names)}: {reason}",))
     independent = _independent_pairs(compared)
     more_pairs = max(0, needed.pairs - independent) if independent else needed.more_pairs
     rows = [("independent pairs, each with seeds of its own", needed.pairs, more_pairs)]
@@ -436,18 +435,17 @@ def seed_pairs_needed(compared: Compared, power: float) -> Section:
         grid = f"{needed.inits:,} x {needed.orders:,}"
         rows.append((f"grid of {grid} (init x order seeds)", needed.trials_in_grid, needed.more_in_grid))
         ways.append(f"a grid of {grid} ({needed.trials_in_grid:,})")
-    done = result.difference.p < _risk(result.level)
     return Section(
         key=key,
         title=title,
         reading=(
             f"A difference of {size:.4f}, as seen here, is shown with a chance of {percent(power)} by"
             f" {' or by '.join(ways)}, with each method."
-            + (" It is shown already." if done else "")
+            + (" It is shown already." if compared.shown else "")
             + " The true difference may be smaller, and then needs more."
         ),
         caption=(
-            f"Trials of each method with which a test at {percent(_risk(result.level))} rejects with this"
+            f"Trials of each method with which a test at {percent(risk_of(result.level))} rejects with this"
             " chance, and those of them still to be run. On a grid the mean's variance is var(init) / inits +"
             " var(order) / orders + var(residual) / trials, over independent pairs var(total) / pairs; the variances"
             f" are estimates from these {result.trials_a} and {result.trials_b} trials, taken for known."
@@ -467,7 +465,7 @@ def _why_not(compared: Compared) -> str | None:
     return f"not known. {single[0]}" if single else None
 
 
-def _risk(level: float) -> float:
+def risk_of(level: float) -> float:
     """The level of the test that an interval of this level makes; 1 - 0.9 is not quite 0.1."""
     return round(1 - level, 12)
 

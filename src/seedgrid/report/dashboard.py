@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from types import ModuleType
 
 from omegaconf import DictConfig
 
 from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.records.store import find_sweeps, read_sweep
-from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.arrays import finished_trials
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.wandb_mode import check_account, upload_hint
 
 
 class DashboardSettings(SettingsGroup):
-    """``dashboard.yaml``.
-
-    Attributes:
-        sweep: folder of a sweep, a pattern of folders, or a list of both.
-        dry_run: print what would be sent instead of sending it.
-        logger: where the trials were logged.
-    """
+    """``dashboard.yaml``, which says what each of them means."""
 
     sweep: str | list[str] | None
     dry_run: bool
@@ -39,7 +32,7 @@ def dashboard(config: DictConfig) -> None:
     wandb_dashboard = _library()
     if not settings.dry_run:
         _check_account()
-    studies = [_read(folder) for folder in find_sweeps(settings.sweep)]
+    studies = [finished_trials(read_sweep(folder)) for folder in find_sweeps(settings.sweep)]
     for line in filter(None, (upload_hint(study.sweep.folder, every=True) for study in studies)):
         print(line, file=sys.stderr)
     if settings.dry_run:
@@ -75,10 +68,3 @@ def _check_account() -> None:
         raise InputError(
             f"{error}; dry_run=true prints what would be sent, and seedgrid report makes a local page"
         ) from None
-
-
-def _read(folder: Path) -> FinishedTrials:
-    sweep = read_sweep(folder if folder.name else folder.resolve())  # W&B's group is the folder's name
-    if sweep.trials.empty:
-        raise InputError(f"sweep={folder}: no trial there yet; start a sweep, or name another folder")
-    return finished_trials(sweep)

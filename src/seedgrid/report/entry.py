@@ -16,31 +16,27 @@ from seedgrid.records.sources import SourceSettings, read_sources
 from seedgrid.records.store import Sweep
 from seedgrid.report.all_sections import build_sections, count_parts
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.report.page import check_output, write_report
+from seedgrid.report.page import check_output, made_of, write_report
 from seedgrid.report.section import Section
-from seedgrid.report.wording import count
-from seedgrid.settings import LoggerSettings, read_config
+from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 
 _TITLE = "What the seeds did"
 # Of more sweeps, how long they take is said beforehand: a page of 150 took so many seconds and megabytes each.
 _MANY, _SECONDS, _MEGABYTES = 10, 2.6, 0.3
 
 
-class ReportSettings(SourceSettings):
-    """``report.yaml``.
+class ReportOptions(SettingsGroup):
+    """What a report's numbers depend on, besides the trials; see ``report.yaml``."""
 
-    Attributes:
-        output: folder of the report; None: ``report`` in the sweep, or here for several.
-        level: of all intervals.
-        splits: halvings of the validation examples.
-        random_seed: of everything that is drawn.
-        logger: ``wandb`` sends the report there too.
-    """
-
-    output: Annotated[str, Field(min_length=1)] | None
     level: Annotated[float, Field(gt=0, lt=1)]
     splits: Annotated[int, Field(ge=2)]
     random_seed: Annotated[int, Field(ge=0)]
+
+
+class ReportSettings(SourceSettings, ReportOptions):
+    """``report.yaml``, which says what each of them means."""
+
+    output: Annotated[str, Field(min_length=1)] | None
     logger: LoggerSettings
 
 
@@ -61,10 +57,9 @@ def report(config: DictConfig) -> None:
         page, sections, notes = make_report(
             sweeps,
             output,
-            level=settings.level,
-            splits=settings.splits,
-            random_seed=settings.random_seed,
-            advance=lambda what, parts: progress.update(bar, advance=1, total=parts, description=what),
+            settings,
+            lambda what, parts: progress.update(bar, advance=1, total=parts, description=what),
+            _named(settings),
         )
     if settings.logger.kind == "wandb":
         from seedgrid.report.wandb_report import log_report
@@ -80,37 +75,37 @@ def report(config: DictConfig) -> None:
 def make_report(
     sweeps: Sequence[Sweep],
     output: Path,
-    *,
-    level: float,
-    splits: int,
-    random_seed: int,
+    options: ReportOptions,
     advance: Callable[[str, int], object],
+    named: Sequence[str | Path],
 ) -> tuple[Path, list[Section], list[str]]:
     """Compute every section and write the page.
 
     Args:
         sweeps: what to report on.
         output: folder of the report.
-        level, splits, random_seed: as in ``report.yaml``.
+        options: of the numbers.
         advance: called with the name of each part before it is made, and with the number of parts.
+        named: where the sweeps are, as the user said it.
 
     Returns:
         Path of the page, its sections, and the notes at its top.
 
     Raises:
-        InputError: no trial has finished, or ``output`` holds something else or cannot be written.
+        InputError: no trial has finished, or ``output`` holds anything but a report on what is named, or cannot be
+            written.
     """
     studies, notes = _finished(sweeps)
-    check_output(output, _TITLE)
+    check_output(output, _TITLE, named)
     parts = 2 * count_parts(studies)
 
     def begin(what: str) -> None:
         advance(what, parts)
 
-    sections = build_sections(studies, level, splits, random_seed, begin)
+    sections = build_sections(studies, options.level, options.splits, options.random_seed, begin)
     title = f"{_TITLE}: {_title(studies)}"
-    made_of = " ".join(sweep.digest for sweep in sweeps)
-    page = write_report(sections, output, title=title, notes=notes, made_of=made_of, advance=begin)
+    content = made_of(sweeps, options, ReportOptions)
+    page = write_report(sections, output, title=title, notes=notes, named=named, made_of=content, advance=begin)
     return page, sections, notes
 
 
@@ -126,34 +121,20 @@ def _finished(sweeps: Sequence[Sweep]) -> tuple[list[FinishedTrials], list[str]]
             notes.append(str(error))
             continue
         studies.append(study)
-        notes += filter(None, (describe(study), study.versions_warning))
+        notes += filter(None, (study.description, study.versions_warning))
     if not studies:
         raise InputError("; ".join(notes))
     return studies, notes
 
 
-def describe(study: FinishedTrials) -> str:
-    """One line: what a sweep is of, its seeds, how many of its trials count, and what became of the others."""
-    sweep, trials = study.sweep, study.trials
-    of = " of ".join(filter(None, (count(len(trials), "finished trial"), sweep.config.get("model", {}).get("name"))))
-    parts = [f"{study.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric})"]
-    if sweep.seeded:
-        seeds = f"{trials['init'].nunique()} init and {count(trials['order'].nunique(), 'order seed')}"
-        if trials["dropout"].nunique() > 1:
-            seeds += f", {trials['dropout'].nunique()} dropout seeds"
-        parts.append(seeds)
-    counts = sweep.trials["status"].value_counts()
-    for status in ("running", "interrupted", "stopped", "failed"):
-        if counts.get(status):
-            said = "stopped early" if status == "stopped" else status
-            parts.append(f"{counts[status]} more {said}, not counted")
-    if sweep.read_as:
-        parts.append(sweep.read_as)
-    return "; ".join(parts)
-
-
 def _title(studies: list[FinishedTrials]) -> str:
     return ", ".join(study.name for study in studies) if len(studies) <= 3 else f"{len(studies)} sweeps"
+
+
+def _named(settings: ReportSettings) -> list[str]:
+    if settings.source != "sweep":
+        return [settings.path, *(settings.tasks or ())]
+    return [settings.sweep] if isinstance(settings.sweep, str) else settings.sweep
 
 
 def _output(settings: ReportSettings, sweeps: list[Sweep]) -> Path:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from seedgrid.analysis.scores import metric_range
 from seedgrid.records.store import FINISHED
@@ -27,9 +28,10 @@ PAGE_WIDTH = 11.0
 _SEEDS = ["init", "order", "dropout"]
 # Trials that have no final score yet, as a tape recorder shows them.
 _UNFINISHED = {"stopped": "s", "running": ">", "interrupted": "$||$", "failed": "v"}
+Study, Found = TypeVar("Study"), TypeVar("Found")
 _TOUCHES = 1e-9  # a tick on a limit, but for rounding
 # Beyond so many marks, an SVG gets a picture of them.
-_MOST_MARKS = 2_000
+MOST_MARKS = 2_000
 
 
 def panels(number: int, width: float, height: float, per_row: int = 4) -> tuple[Figure, list[Axes]]:
@@ -51,6 +53,29 @@ def panels(number: int, width: float, height: float, per_row: int = 4) -> tuple[
         axes.xaxis.label.set_size(9)
         axes.yaxis.label.set_size(9)
     return figure, every[:number]
+
+
+def panel_each(
+    found: Sequence[tuple[Study, Found]],
+    width: float,
+    height: float,
+    draw: Callable[[Axes, Study, Found], None],
+    per_row: int = 4,
+    legend_columns: int = 4,
+) -> Figure:
+    """A figure with a panel for each sweep, and one legend.
+
+    Args:
+        found: a sweep and what is drawn of it, a panel each.
+        width, height, per_row: as in :func:`panels`.
+        draw: draws a sweep's panel.
+        legend_columns: at most.
+    """
+    figure, every = panels(len(found), width, height, per_row)
+    for axes, (study, result) in zip(every, found, strict=True):
+        draw(axes, study, result)
+    shared_legend(figure, legend_columns)
+    return figure
 
 
 def set_title(axes: Axes, name: str, trials: int | None = None, more: str = "") -> None:
@@ -82,6 +107,11 @@ def count_axis(axes: Axes, which: Literal["x", "y"], most: int) -> None:
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def percent_axis(axis: Axis) -> None:
+    """Shares of 0 to 1 as 0 % to 100 %."""
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
 
 class _Within(MaxNLocator):
@@ -184,7 +214,7 @@ def draw_heat_map(axes: Axes, trials: pd.DataFrame, metric: str, size: tuple[flo
                 where[:, 0] + (0.3 if numbered else 0),
                 s=marker_size,
                 label=label,
-                rasterized=len(where) > _MOST_MARKS,
+                rasterized=len(where) > MOST_MARKS,
                 **style,
             )
     if cells.ngroups < values.size:
@@ -233,7 +263,7 @@ def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], metric: str, diverged_at
             ("not finished, so far", ~finished, {"facecolor": "none", "edgecolor": REFERENCE, "linewidth": 0.8}),
         ):
             if which.any():
-                many = which.sum() > _MOST_MARKS
+                many = which.sum() > MOST_MARKS
                 size = 16 if len(trials) <= 100 else 6
                 axes.scatter(
                     trials["best_found"][which], places[which], s=size, alpha=0.8, label=label, rasterized=many, **style
@@ -260,7 +290,7 @@ def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
         metric: name of the score.
     """
     ranked = trials.dropna(subset="best_found").sort_values("best_found", kind="stable").reset_index(drop=True)
-    many = len(ranked) > _MOST_MARKS
+    many = len(ranked) > MOST_MARKS
     for diverged, colour, label in ((False, TRIAL, "trial"), (True, DIVERGED, "diverged")):
         part = ranked[ranked["diverged"] == diverged]
         if len(part):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -19,19 +21,22 @@ from matplotlib.figure import Figure
 from seedgrid import __version__
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
+from seedgrid.records.store import Sweep
 from seedgrid.report.section import Section
+from seedgrid.settings import SettingsGroup
 
 _PIXELS_PER_INCH = 150
-_MADE_OF = re.compile(r'<meta name="made-of" content="([^"]*)">')
+_ABOUT = re.compile(r'<meta name="(made-from|made-of)" content="([^"]*)">')
 _FILES = re.compile(r'href="((?:figures|tables)/[^"/]+)"')  # of an earlier page
 
 
-def check_output(folder: Path, title: str) -> None:
-    """Raise InputError unless a page can be written to ``folder``: new, empty, or with such a page in it.
+def check_output(folder: Path, title: str, named: Sequence[str | Path]) -> None:
+    """Raise InputError unless a page can be written to ``folder``: new, empty, or with such a page of the same sweeps.
 
     Args:
         folder: where the page would be written.
         title: how the titles of such pages begin.
+        named: where its sweeps are, as the user said it.
     """
     if not folder.exists():
         return
@@ -39,21 +44,35 @@ def check_output(folder: Path, title: str) -> None:
         raise InputError(f"output={folder}: a file; name a folder")
     page = folder / "index.html"
     if page.exists():
-        if f"<title>{title}" not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
+        begin = page.read_text(encoding="utf-8", errors="replace")[:2000]
+        if f"<title>{title}" not in begin:
             raise InputError(f'output={folder}: its index.html is no page "{title}"; name another folder')
+        if dict(_ABOUT.findall(begin)).get("made-from") not in (None, _made_from(folder, named)):
+            raise InputError(f"output={folder}: holds such a page of other sweeps or files; name another folder")
     elif any(not path.name.startswith(".") for path in folder.iterdir()):
         raise InputError(f"output={folder}: not empty, and without such a page; name another folder")
 
 
-def made_of(page: Path) -> str | None:
-    """Digest of the trials that a page was made of; None: there is no such page."""
+def _made_from(folder: Path, named: Sequence[str | Path]) -> str:
+    """Digest of where a page's sweeps are, seen from its folder: the same when both are moved together."""
+    places = sorted(os.path.relpath(Path(name).resolve(), folder.resolve()) for name in named)
+    return hashlib.sha256("\n".join(places).encode()).hexdigest()[:16]
+
+
+def made_of(sweeps: Sequence[Sweep], options: SettingsGroup, kind: type[SettingsGroup]) -> str:
+    """What decides a page's numbers: a digest of the trials, and those of the options that are of this kind."""
+    return " ".join(
+        [*(sweep.digest for sweep in sweeps), *(f"{key}={getattr(options, key)}" for key in kind.model_fields)]
+    )
+
+
+def read_made_of(page: Path) -> str | None:
+    """What a page was made of, as :func:`made_of`; None: there is no such page."""
     try:
         with page.open(encoding="utf-8", errors="replace") as file:
-            begin = file.read(2000)
+            return dict(_ABOUT.findall(file.read(2000))).get("made-of")
     except OSError:
         return None
-    found = _MADE_OF.search(begin)
-    return None if found is None else found[1]
 
 
 def write_report(
@@ -62,6 +81,7 @@ def write_report(
     *,
     title: str,
     notes: Sequence[str],
+    named: Sequence[str | Path] = (),
     made_of: str = "",
     advance: Callable[[str], object] = lambda what: None,
 ) -> Path:
@@ -74,7 +94,8 @@ def write_report(
         folder: made if need be.
         title: heading of the page.
         notes: sentences under it: what the report covers, and what it has to be read with.
-        made_of: digest of the trials, by which :func:`made_of` tells whether the page still says what they do.
+        named: where its sweeps are, as the user said it; by it :func:`check_output` knows the page again.
+        made_of: what :func:`made_of` says of it, by which one sees whether the page still says what the trials do.
         advance: called with each section's title before its files are written.
 
     Returns:
@@ -90,14 +111,15 @@ def write_report(
         view: dict[str, object] = {"section": section}
         if section.figure is not None:
             drawn = files[figures / f"{section.key}.svg"] = svg(section.figure)
-            files[figures / f"{section.key}.png"] = _png(section.figure)
+            files[figures / f"{section.key}.png"] = png(section.figure)
             view["figure"] = base64.b64encode(drawn).decode()
         if section.table is not None:
             files[tables / f"{section.key}.csv"] = section.table.to_csv(index=False).encode()
             files[tables / f"{section.key}.tex"] = _latex(section).encode()
             view["table"] = _html_table(section.table)
         views.append(view)
-    page = render("report", title=title, made_of=made_of, notes=notes, views=views)
+    made_from = _made_from(folder, named)
+    page = render("report", title=title, made_from=made_from, made_of=made_of, notes=notes, views=views)
     # The page first: by it a later run knows the folder for its own.
     path = folder / "index.html"
     files = {path: page.encode(), **files}
@@ -128,7 +150,7 @@ def svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_PIXELS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()

@@ -17,7 +17,7 @@ from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
 from seedgrid.command_line import command
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.tidy import read_trials
-from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.report.arrays import FinishedTrials, check_whole, finished_trials
 from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import Count, SettingsGroup, read_config
 
@@ -30,17 +30,7 @@ _RULE = (
 
 
 class PlanSettings(SettingsGroup):
-    """``plan.yaml``.
-
-    Attributes:
-        sweep: the sweep to plan from, a folder, an exported Parquet file or a CSV file; None: a rule of thumb.
-        metric: of a CSV file, the name of the score.
-        budget: in full trainings.
-        max_start: most trials to start, with a sweep.
-        splits: halvings of the sweep's trials for the honest value; 0 for none.
-        random_seed: draws them.
-        evaluations: of a full training, for the rule of thumb.
-    """
+    """``plan.yaml``, which says what each of them means."""
 
     sweep: Annotated[str, Field(min_length=1)] | None
     metric: Annotated[str, Field(min_length=1)]
@@ -75,13 +65,8 @@ def budgets_around(budget: float, most: float = float("inf")) -> list[float]:
 
 def _most(study: FinishedTrials, budget: float, max_start: int) -> int:
     """The largest budget that the trials can answer for; refuses what they cannot."""
+    check_whole(study, "sweep")
     folder, trials = study.sweep.folder, len(study.scores)
-    if study.selected:
-        stopped = int((study.sweep.trials["status"] == "stopped").sum())
-        raise InputError(
-            f"sweep={folder}: {count(stopped)} stopped early for low scores, so the finished ones are no random sample"
-            " to plan from; give a sweep whose trials all ran in full"
-        )
     most = min(trials, max_start)
     if budget > most:
         limit = f"has {trials} finished trials" if trials <= max_start else f"may start {max_start} (max_start)"
@@ -165,7 +150,7 @@ def seconds_a_trial(study: FinishedTrials) -> float | None:
 
 
 def _assignment(plan: Plan, where: str) -> list[str]:
-    if plan.keep == plan.start:
+    if plan.in_full:
         return [f"  train {count(plan.start)} in full", *_unspent(plan)]
     return [
         f"  start    {count(plan.start)}",
@@ -178,7 +163,7 @@ def _assignment(plan: Plan, where: str) -> list[str]:
 def _command(plan: Plan, share: float) -> list[str]:
     """The command that carries a plan out; ``share`` of training is done at the evaluation where trials stop."""
     line = f"  {command('train')} -m ... seed=paired seed.init='range(0,{plan.start})'"
-    if plan.keep < plan.start:
+    if not plan.in_full:
         # The sweeper stops at the first evaluation from there on: rounded down, it cannot be the next one.
         stop_at = math.floor(share * 10_000) / 10_000
         line += (
@@ -195,7 +180,7 @@ def _unspent(plan: Plan) -> list[str]:
 def _remarks(best: Plan, trials: int, max_start: int, splits: int) -> list[str]:
     """What a reader must know before trusting the plan."""
     remarks = []
-    if best.keep == best.start:
+    if best.in_full:
         remarks.append("On these trials no early stopping beats full training at this budget.")
     elif best.honest is not None and best.honest <= best.full_training:
         remarks.append(

@@ -13,8 +13,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from seedgrid.report.building import Build, Builder, comparison, sweep_report
+from seedgrid.report.comparing import ComparisonOptions
+from seedgrid.report.entry import ReportOptions
 from seedgrid.report.index import SweepIndex
-from seedgrid.report.page import made_of, render
+from seedgrid.report.page import made_of, read_made_of, render
+from seedgrid.settings import SettingsGroup
 
 ADDRESS = "127.0.0.1"
 # Any other name that leads here is somebody else's, whose page in the same browser wants to read along.
@@ -45,16 +48,15 @@ class ViewServer(ThreadingHTTPServer):
     Args:
         runs: the folder.
         port: 0: any that is free.
-        report: ``level``, ``splits`` and ``random_seed`` of reports.
-        compare: ``level``, ``power``, ``max_budget``, ``draws`` and ``random_seed`` of comparisons.
+        options: of reports and of comparisons.
 
     Raises:
         OSError: the port is not to be had.
     """
 
-    def __init__(self, runs: Path, port: int, report: dict[str, float], compare: dict[str, float]) -> None:
+    def __init__(self, runs: Path, port: int, options: ReportOptions | ComparisonOptions) -> None:
         self.index = SweepIndex(runs)
-        self.report, self.compare = report, compare
+        self.options = options
         self.builder = Builder()
         super().__init__((ADDRESS, port), _Handler)
         self.builds: dict[Path, Build] = {}
@@ -122,27 +124,28 @@ class _Handler(BaseHTTPRequestHandler):
         if file:
             return _file(output, file)
         if against is None:
-            make = partial(sweep_report, folder=folders[name], output=output, **self.server.report)
-            return self._made(f"report of {name}", output, {name: folders[name]}, make)
-        make = partial(comparison, a=folders[name], b=folders[against], output=output, **self.server.compare)
+            make = partial(sweep_report, folder=folders[name], output=output, options=self.server.options)
+            return self._made(f"report of {name}", output, {name: folders[name]}, ReportOptions, make)
         both = {each: folders[each] for each in (name, against)}
-        return self._made(f"comparison of {name} with {against}", output, both, make)
+        make = partial(comparison, a=folders[name], b=folders[against], output=output, options=self.server.options)
+        return self._made(f"comparison of {name} with {against}", output, both, ComparisonOptions, make)
 
-    def _made(self, what: str, output: Path, sweeps: dict[str, Path], make: partial) -> Answer:
-        """A page on these sweeps, which is made first unless it is there and made of the trials that are."""
+    def _made(
+        self, what: str, output: Path, sweeps: dict[str, Path], options: type[SettingsGroup], make: partial
+    ) -> Answer:
+        """A page on these sweeps, made first unless it is there, of the trials that are and with these options."""
         if output.is_symlink():  # to elsewhere, where nothing is written
             return _missing()
-        wanted = []
-        for name, folder in sweeps.items():
-            seen = self.server.index.look(name, folder)
-            if seen.problem:
-                return _say(404, f"No {what}", seen.problem)
-            wanted.append(seen.sweep.digest)
+        seen = [self.server.index.look(name, folder) for name, folder in sweeps.items()]
+        for each in seen:
+            if each.problem:
+                return _say(404, f"No {what}", each.problem)
+        wanted = made_of([each.sweep for each in seen], self.server.options, options)
         page, builds = output / "index.html", self.server.builds
         made = page.stat().st_mtime if page.is_file() else None
         build = builds.get(output)
         if build is None:
-            if made_of(page) == " ".join(wanted):
+            if read_made_of(page) == wanted:
                 return _file(output, page.name)
             build = builds[output] = self.server.builder.start(make)
         if not build.done:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 import wandb
-from matplotlib.figure import Figure
 from PIL import Image
 
 from seedgrid.errors import one_line
-from seedgrid.records.store import FINISHED, Sweep
+from seedgrid.records.store import Sweep
+from seedgrid.report.page import png
 from seedgrid.report.section import Section
 from seedgrid.settings import LoggerSettings
 from seedgrid.trials.wandb_mode import group_of, is_disabled, wandb_mode
@@ -56,8 +56,7 @@ def log_report(sections: Sequence[Section], sweeps: Sequence[Sweep], settings: L
             ) as run,
         ):
             run.log(_media(sections))
-            numbers = {sweep.name: _numbers(sweep) for sweep in sweeps}
-            run.summary.update({f"{name}/{key}": value for name in numbers for key, value in numbers[name].items()})
+            run.summary.update(_numbers(sections))
             where = run.url if mode == "online" else f"{home / 'wandb'}, to be sent by wandb sync"
     except Exception as error:  # a logger is never worth a report
         print(f"logger: {one_line(error)}; the report on disk is complete without it", file=sys.stderr)
@@ -74,28 +73,24 @@ def _media(sections: Sequence[Section]) -> dict[str, Any]:
     media: dict[str, Any] = {"readings": _table(said)}
     for section in sections:
         if section.figure is not None:
-            media[f"figures/{section.key}"] = wandb.Image(_picture(section.figure), caption=section.title)
+            media[f"figures/{section.key}"] = wandb.Image(
+                Image.open(io.BytesIO(png(section.figure))), caption=section.title
+            )
         if section.table is not None:
             media[f"tables/{section.key}"] = _table(section.table)
     return media
 
 
-def _numbers(sweep: Sweep) -> dict[str, float]:
-    """What the trials' own runs have in their summaries, over the finished trials."""
-    finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
-    scores = finished["best_found"].dropna()
-    numbers = {"trials": len(finished), "diverged": int(finished["diverged"].sum())}
-    if len(scores):
-        numbers |= {"best_found": float(scores.max()), "mean": float(scores.mean())}
-    if len(scores) > 1:
-        numbers["std"] = float(scores.std())
-    return numbers
-
-
-def _picture(figure: Figure) -> Image.Image:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return Image.open(buffer)
+def _numbers(sections: Sequence[Section]) -> dict[str, float]:
+    """Table 1 under the names that the trials' own runs have in their summaries; what it does not give is left out."""
+    columns = {"trials": "trials", "diverged": "diverged", "best_found": "best found", "mean": "mean", "std": "std"}
+    rows = [row for section in sections if section.key == "table-1" for row in section.table.to_dict("records")]
+    return {
+        f"{row['sweep']}/{name}": row[column]
+        for row in rows
+        for name, column in columns.items()
+        if not pd.isna(row[column])
+    }
 
 
 def _table(table: pd.DataFrame) -> Any:

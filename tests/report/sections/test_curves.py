@@ -67,4 +67,4 @@ def test_evaluations_at_which_all_trials_score_the_same_are_named_and_left_grey(
 def test_one_evaluation_a_trial_has_no_correlation(study_of):
     section = evaluation_correlation([study_of([[0.5], [0.6]], [(0, 0), (1, 1)])])
     assert section.figure is None
-    assert section.missing == ("study: not available: one evaluation a trial, and correlation needs two",)
+    assert tuple(section.missing) == ("study: not available: one evaluation a trial, and correlation needs two",)

@@ -18,111 +18,49 @@ from seedgrid.report.sections.transfer import init_seeds_across_tasks
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def one_trial(grid_of, study_of):
-    return [grid_of(1, 1)]
+GRID = [(init, order) for init in range(3) for order in range(3)]
+NO_NUMBER = [[0.5, np.nan, np.nan], *[[np.nan] * 3] * 3]
+FAR_APART = sorted({(int(a), int(b)) for a, b in np.random.default_rng(0).integers(0, 100_000, (4000, 2))})
+GAPS = [(init, order) for init in range(5) for order in range(5) if (init + 2 * order) % 5]
+LONG = "runs/some/folder-{}/with-a-long-name-of-its-own"
 
 
-def two_trials(grid_of, study_of):
-    return [study_of([[0.6, 0.7], [0.7, 0.8]], [(0, 0), (0, 1)])]
+def random(low: float, high: float, *size: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(low, high, size)
 
 
-def all_diverged(grid_of, study_of):
-    return [grid_of(3, 4, diverged=1.0)]
-
-
-def all_nonfinite(grid_of, study_of):
-    curves = np.full((4, 3), np.nan)
-    curves[0, 0] = 0.5
-    return [study_of(curves, [(0, 0), (0, 1), (1, 0), (1, 1)], status="nonfinite")]
-
-
-def constant_scores(grid_of, study_of):
-    return [study_of(np.full((9, 4), 0.8), [(i, o) for i in range(3) for o in range(3)])]
-
-
-def perfect_scores(grid_of, study_of):
-    return [study_of(np.full((9, 4), 1.0), [(i, o) for i in range(3) for o in range(3)])]
-
-
-def negative_scores(grid_of, study_of):
-    curves = np.random.default_rng(0).uniform(-0.2, 0.1, (9, 4))
-    return [study_of(curves, [(i, o) for i in range(3) for o in range(3)], metric="mcc", diverged_at=0.0)]
-
-
-def paired_seeds(grid_of, study_of):
-    return [study_of(np.random.default_rng(0).uniform(0.5, 1, (12, 4)), [(k, k) for k in range(12)])]
-
-
-def one_init_seed(grid_of, study_of):
-    return [grid_of(1, 12)]
-
-
-def stopped_for_their_scores(grid_of, study_of):
-    status = ["completed", "stopped", "running", "failed"] * 5
-    return [grid_of(4, 5, status=status)]
-
-
-def unknown_epochs(grid_of, study_of):
-    return [grid_of(4, 4, epochs=[np.nan] * 6)]
-
-
-def dropout_varied(grid_of, study_of):
-    return [grid_of(3, 3, 2)]
-
-
-def unknown_threshold(grid_of, study_of):
-    return [grid_of(4, 4, diverged_at=None)]
-
-
-def unknown_seeds(grid_of, study_of):
-    return [grid_of(4, 4, seeded=False, config={}, majority=None, diverged_at=None)]
-
-
-def one_evaluation(grid_of, study_of):
-    return [grid_of(4, 4, evaluations=1)]
-
-
-def gaps_in_grid(grid_of, study_of):
-    seeds = [(i, o) for i in range(5) for o in range(5) if (i + 2 * o) % 5]
-    return [study_of(np.random.default_rng(0).uniform(0.4, 1, (20, 5)), seeds)]
-
-
-def seeds_far_apart(grid_of, study_of):
-    generator = np.random.default_rng(0)
-    seeds = [(int(a), int(b)) for a, b in generator.integers(0, 100_000, (4000, 2))]
-    return [study_of(generator.uniform(0.5, 1, (len(set(seeds)), 2)).round(1), sorted(set(seeds)))]
-
-
-def long_names_of_six_tasks(grid_of, study_of):
-    kinds = [grid_of(3, 3, seed=k, name=f"runs/some/folder-{k}/with-a-long-name-of-its-own") for k in range(4)]
-    return [*kinds, *paired_seeds(grid_of, study_of), *one_trial(grid_of, study_of)]
-
-
-KINDS = [
-    one_trial,
-    two_trials,
-    all_diverged,
-    all_nonfinite,
-    constant_scores,
-    perfect_scores,
-    negative_scores,
-    paired_seeds,
-    one_init_seed,
-    stopped_for_their_scores,
-    unknown_epochs,
-    dropout_varied,
-    unknown_threshold,
-    unknown_seeds,
-    one_evaluation,
-    gaps_in_grid,
-    seeds_far_apart,
-    long_names_of_six_tasks,
+# What `grid_of` takes, or `study_of` where the first is an array of curves.
+KINDS = {
+    "one_trial": [((1, 1), {})],
+    "two_trials": [(([[0.6, 0.7], [0.7, 0.8]], [(0, 0), (0, 1)]), {})],
+    "all_diverged": [((3, 4), {"diverged": 1.0})],
+    "all_nonfinite": [((NO_NUMBER, [(0, 0), (0, 1), (1, 0), (1, 1)]), {"status": "nonfinite"})],
+    "constant_scores": [((np.full((9, 4), 0.8), GRID), {})],
+    "perfect_scores": [((np.full((9, 4), 1.0), GRID), {})],
+    "negative_scores": [((random(-0.2, 0.1, 9, 4), GRID), {"metric": "mcc", "diverged_at": 0.0})],
+    "paired_seeds": [((random(0.5, 1, 12, 4), [(k, k) for k in range(12)]), {})],
+    "one_init_seed": [((1, 12), {})],
+    "stopped_for_their_scores": [((4, 5), {"status": ["completed", "stopped", "running", "failed"] * 5})],
+    "unknown_epochs": [((4, 4), {"epochs": [np.nan] * 6})],
+    "dropout_varied": [((3, 3, 2), {})],
+    "unknown_threshold": [((4, 4), {"diverged_at": None})],
+    "unknown_seeds": [((4, 4), {"seeded": False, "config": {}, "majority": None, "diverged_at": None})],
+    "one_evaluation": [((4, 4), {"evaluations": 1})],
+    "gaps_in_grid": [((random(0.4, 1, 20, 5), GAPS), {})],
+    "seeds_far_apart": [((random(0.5, 1, len(FAR_APART), 2).round(1), FAR_APART), {})],
+}
+KINDS["long_names_of_six_tasks"] = [
+    *(((3, 3), {"seed": k, "name": LONG.format(k)}) for k in range(4)),
+    *KINDS["paired_seeds"],
+    *KINDS["one_trial"],
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_section_draws_reads_and_says_what_it_lacks(kind, grid_of, study_of):
-    studies = kind(grid_of, study_of)
+    studies = [
+        (grid_of if isinstance(given[0], int) else study_of)(*given, **options) for given, options in KINDS[kind]
+    ]
     sections = [
         best_found(studies),
         tasks(studies),

@@ -141,7 +141,7 @@ def test_trials_without_an_evaluation_are_left_out_and_counted(predicted):
     study, _ = predicted([[0.5, 0.8], [0.5, nan], [0.5, 0.9], [0.5, nan]], seeds_of(4))
     for section in (honest_best_found([study]), agreement_and_ensemble([study])):
         assert section.table["trials"].iloc[0] == 2
-        assert section.missing == ("study: 2 trials left out, diverged before the first evaluation",)
+        assert tuple(section.missing) == ("study: 2 trials left out, diverged before the first evaluation",)
         assert no_nan(section)
 
 
@@ -175,7 +175,7 @@ def test_a_damaged_file_of_predictions_is_named_with_its_remedy(predicted, damag
     path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:100])
     for section in (honest_best_found([study]), agreement_and_ensemble([study])):
         assert section.table is None
-        assert section.missing == (f"study: not available: {path}: {damage}; redo=true runs the trial again",)
+        assert tuple(section.missing) == (f"study: not available: {path}: {damage}; redo=true runs the trial again",)
 
 
 def test_too_few_examples_to_halve_are_said(predicted):

@@ -38,7 +38,7 @@ def test_seeds_are_matched_by_their_labels_and_others_left_out(study_of):
     b = study_with_means(study_of, [0.9, 0.8, 0.7], first=1, name="b")
     section = init_seeds_across_tasks([a, b], 200)
     assert section.table["init seed"].tolist() == [1, 2]
-    assert section.missing == (
+    assert tuple(section.missing) == (
         "a: 1 init seed that another sweep lacks left out",
         "b: 1 init seed that another sweep lacks left out",
     )

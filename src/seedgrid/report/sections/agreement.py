@@ -3,68 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axes import Axes
 
 from seedgrid.analysis.consistency import Agreement, agreement
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.figures import REFERENCE, TRIAL, panels, set_title, shared_legend
-from seedgrid.report.section import Section
-from seedgrid.report.sections.predictions import read_best_logits, why_no_predictions
+from seedgrid.report.figures import REFERENCE, TRIAL, panel_each, percent_axis, set_title
+from seedgrid.report.section import Section, lines, of_each, rows
+from seedgrid.report.sections.predictions import read_best_logits
 from seedgrid.report.wording import count, percent
 
 _ALL, _CONVERGED = "all", "not diverged"
 
 
-def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
-    """Agreement between trials at their best evaluations, and the scores of their vote and of their averaged logits.
+@dataclass(frozen=True)
+class _Together:
+    """Of all trials, and of those that did not diverge where they are others: how many, agreement; the best score."""
 
-    Args:
-        studies: of each sweep, its finished trials.
-    """
-    found: list[tuple[FinishedTrials, dict[str, tuple[int, Agreement]]]] = []
-    rows, readings, missing = [], [], []
-    for study in studies:
-        reason = why_no_predictions(study)
-        if reason is None and len(study.trials) == 1:
-            reason = "one trial has none to agree with"
-        if reason is None:
-            try:
-                groups, best = _groups(study)
-            except ValueError as error:
-                reason = str(error)
-        if reason is not None:
-            missing.append(f"{study.name}: not available: {reason}")
-            continue
+    groups: dict[str, tuple[int, Agreement]]
+    best: float
+
+
+def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
+    """Agreement between trials at their best evaluations, and the scores of their vote and of their averaged logits."""
+    found, missing = of_each(studies, _agree)
+    for study, together in found:
         if study.selected:
             missing.append(
                 f"{study.name}: trials that were stopped early for their scores do not count; those that finished may "
                 "agree more than trials taken at random"
             )
-        left_out = len(study.trials) - groups[_ALL][0]
+        left_out = len(study.trials) - together.groups[_ALL][0]
         if left_out:
             missing.append(f"{study.name}: {count(left_out)} left out, diverged before the first evaluation")
-        for name, (trials, result) in groups.items():
-            rows.append(
-                {
-                    "sweep": study.name,
-                    "which trials": name,
-                    "trials": trials,
-                    "examples": len(result.per_example),
-                    "agreement": result.mean,
-                    "examples not unanimous": result.flipped,
-                    "mean single trial": result.single,
-                    "best single trial": best,
-                    "majority vote": result.majority,
-                    "votes tied": result.tied,
-                    "averaged logits": result.averaged,
-                }
-            )
-        readings.append(_reading(study, groups, best))
-        found.append((study, groups))
+    key, title = "agreement", "Do trials agree on single examples, and what are they worth together"
+    if not found:
+        return Section(key, title, missing=missing)
     caption = (
         "Each trial at its best evaluation. Agreement of an example: the share of pairs of trials that predict the "
         "same class for it; an example on which not all trials predict the same is not unanimous, which the more "
@@ -74,34 +50,48 @@ def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
         "evaluations and the best single trial were chosen on these examples and look a little too good; the vote and "
         "the average choose no trial. They cost as many predictions as there are trials."
     )
-    return Section(
-        key="agreement",
-        title="Do trials agree on single examples, and what are they worth together",
-        reading="\n".join(readings),
-        caption=caption if found else "",
-        figure=_draw(found) if any(groups[_ALL][0] > 1 for _, groups in found) else None,
-        table=pd.DataFrame(rows) if rows else None,
-        missing=tuple(missing),
-    )
+    several = [(study, together) for study, together in found if together.groups[_ALL][0] > 1]
+    figure = panel_each(several, 4.2, 3.2, _draw, legend_columns=2) if several else None
+    return Section(key, title, lines(found, _reading), caption, figure, rows(found, _rows), missing)
 
 
-def _groups(study: FinishedTrials) -> tuple[dict[str, tuple[int, Agreement]], float]:
-    """Of all trials and, where they are others, of those that did not diverge: how many, agreement; best score."""
+def _agree(study: FinishedTrials) -> _Together:
+    if len(study.trials) == 1 and study.sweep.has_predictions:
+        raise ValueError("one trial has none to agree with")
     logits, labels = read_best_logits(study)
     here = study.trials[study.trials["best_step"].notna()]
     metric, converged = study.sweep.metric, ~here["diverged"].to_numpy()
     groups = {_ALL: (len(logits), agreement(logits, labels, metric))}
     if 0 < converged.sum() < len(logits):
         groups[_CONVERGED] = (int(converged.sum()), agreement(logits[converged], labels, metric))
-    return groups, float(here["best_found"].max())
+    return _Together(groups, float(here["best_found"].max()))
 
 
-def _reading(study: FinishedTrials, groups: dict[str, tuple[int, Agreement]], best: float) -> str:
+def _rows(study: FinishedTrials, together: _Together) -> list[dict[str, object]]:
+    return [
+        {
+            "which trials": name,
+            "trials": trials,
+            "examples": len(result.per_example),
+            "agreement": result.mean,
+            "examples not unanimous": result.flipped,
+            "mean single trial": result.single,
+            "best single trial": together.best,
+            "majority vote": result.majority,
+            "votes tied": result.tied,
+            "averaged logits": result.averaged,
+        }
+        for name, (trials, result) in together.groups.items()
+    ]
+
+
+def _reading(study: FinishedTrials, together: _Together) -> str:
+    groups, best = together.groups, together.best
     trials, result = groups[_ALL]
     if trials == 1:
-        return f"{study.name}: one trial has predictions, so there is none to agree with."
+        return "one trial has predictions, so there is none to agree with."
     text = (
-        f"{study.name}: two trials agree on {percent(result.mean)} of the {len(result.per_example):,} validation "
+        f"two trials agree on {percent(result.mean)} of the {len(result.per_example):,} validation "
         f"examples on average; on {percent(result.flipped)} not all {trials:,} trials agree"
     )
     if _CONVERGED in groups:
@@ -126,25 +116,19 @@ def _reading(study: FinishedTrials, groups: dict[str, tuple[int, Agreement]], be
     return f"{text}."
 
 
-def _draw(found: list[tuple[FinishedTrials, dict[str, tuple[int, Agreement]]]]) -> Figure:
-    found = [(study, groups) for study, groups in found if groups[_ALL][0] > 1]
-    figure, axes = panels(len(found), 4.2, 3.2)
+def _draw(axes: Axes, study: FinishedTrials, together: _Together) -> None:
     styles = {
         _ALL: {"color": REFERENCE, "label": "all trials"},
         _CONVERGED: {"color": TRIAL, "label": "trials that did not diverge"},
     }
-    for panel, (study, groups) in zip(axes, found, strict=True):
-        for name, (trials, result) in groups.items():
-            if trials > 1:
-                share = np.arange(1, len(result.per_example) + 1) / len(result.per_example)
-                panel.step(share, np.sort(result.per_example), where="pre", linewidth=1.6, **styles[name])
-        panel.set_xlim(0, 1)
-        lowest = min(result.per_example.min() for trials, result in groups.values() if trials > 1)
-        panel.set_ylim(min(0.5, lowest) - 0.03, 1.03)
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        panel.set_xlabel("validation examples, sorted by agreement")
-        panel.set_ylabel("pairs of trials that agree")
-        set_title(panel, study.name, groups[_ALL][0])
-    shared_legend(figure, columns=2)
-    return figure
+    drawn = {name: result for name, (trials, result) in together.groups.items() if trials > 1}
+    for name, result in drawn.items():
+        share = np.arange(1, len(result.per_example) + 1) / len(result.per_example)
+        axes.step(share, np.sort(result.per_example), where="pre", linewidth=1.6, **styles[name])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(min(0.5, *(result.per_example.min() for result in drawn.values())) - 0.03, 1.03)
+    for axis in (axes.xaxis, axes.yaxis):
+        percent_axis(axis)
+    axes.set_xlabel("validation examples, sorted by agreement")
+    axes.set_ylabel("pairs of trials that agree")
+    set_title(axes, study.name, together.groups[_ALL][0])

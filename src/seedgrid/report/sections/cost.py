@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from seedgrid.analysis.stopping import Plan
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import PLAN, REFERENCE, panels, score_axis, set_title, shared_legend
-from seedgrid.report.section import Section
+from seedgrid.report.figures import PLAN, REFERENCE, panel_each, score_axis, set_title
+from seedgrid.report.section import Section, lines, rows
 from seedgrid.report.wording import count, hours, percent
 
 _ROUNDING = 1e-12  # of scores
@@ -38,6 +37,17 @@ class Saving:
         return self.trainings - self.plan.cost
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """Of one sweep; None where it is not known."""
+
+    seconds: float | None  # of a finished trial, on average
+    of_evaluations: float | None  # the share of these
+    total: float | None  # seconds of all recorded trials
+    saving: Saving | None
+    plans: Sequence[Plan]  # of the budgets 1, 2, ... in full trainings
+
+
 def saving(trials: int, plans: Sequence[Plan]) -> Saving:
     """What early stopping saves on half of the trials, or on the largest budget planned for.
 
@@ -51,7 +61,7 @@ def saving(trials: int, plans: Sequence[Plan]) -> Saving:
     score = full_training[min(trials // 2, len(plans)) - 1]
     # Where scores tie, fewer full trainings do as well: that is no merit of stopping early.
     trainings = int(np.argmax(full_training >= score - _ROUNDING)) + 1
-    plan = next(plan for plan in plans if _reached(plan) >= score - _ROUNDING or plan.budget >= trainings)
+    plan = next(plan for plan in plans if plan.reached >= score - _ROUNDING or plan.budget >= trainings)
     return Saving(trainings, float(score), plan)
 
 
@@ -59,53 +69,36 @@ def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | Non
     """Seconds of the trials, what of it is evaluation, and what the plans would have saved.
 
     Args:
-        studies: of each sweep, its finished trials.
-        plans: for each of them the best plans of the budgets 1, 2, ... in full trainings; None or empty where none
+        plans: for each sweep the best plans of the budgets 1, 2, ... in full trainings; None or empty where none
             can be made.
     """
-    rows, readings, missing = [], [], []
-    drawn: list[tuple[FinishedTrials, Sequence[Plan], Saving]] = []
+    found: list[tuple[FinishedTrials, _Cost]] = []
+    missing = []
     for study, of_study in zip(studies, plans, strict=True):
-        seconds, of_evaluations, total = _seconds(study)
-        found = None
+        seconds = _seconds(study)
+        saved, why_none = None, None
         if study.selected:
-            missing.append(
-                f"{study.name}: some trials were stopped early for their scores; what stopping saves can be told from "
-                "whole trials only"
+            why_none = (
+                "some trials were stopped early for their scores; what stopping saves can be told from whole trials "
+                "only"
             )
         elif len(study.trials) == 1:
-            missing.append(f"{study.name}: one trial; what stopping early saves takes several")
+            why_none = "one trial; what stopping early saves takes several"
         elif not of_study or study.curves.shape[1] < 2:
-            missing.append(f"{study.name}: one evaluation a trial, so there is nothing to stop after")
+            why_none = "one evaluation a trial, so there is nothing to stop after"
         else:
-            found = saving(len(study.trials), of_study)
-            drawn.append((study, of_study, found))
-        if seconds is None:
-            missing.append(f"{study.name}: it is not known how long its trials took")
-            if found is None:
-                continue
-        rows.append(
-            {
-                "sweep": study.name,
-                "trials": len(study.trials),
-                "seconds a trial": seconds,
-                "of it evaluation": of_evaluations,
-                "hours in all": None if total is None else total / 3600,
-                "full trainings": found and found.trainings,
-                "their expected best": found and found.score,
-                "with early stopping": found and found.plan.cost,
-                "start": found and found.plan.start,
-                "stop after": found and f"{found.plan.stop_at} of {found.plan.evaluations}",
-                "keep": found and found.plan.keep,
-                "trainings saved": found and found.saved,
-                "hours saved": found and seconds and found.saved * seconds / 3600,
-            }
-        )
-        readings.append(_reading(study, seconds, of_evaluations, total, found))
-    whole = {name: "Int64" for name in ("full trainings", "start", "keep")}
-    honest = any(plan.honest is not None for _, of_study, _ in drawn for plan in of_study)
+            saved = saving(len(study.trials), of_study)
+        unknown = "it is not known how long its trials took" if seconds[0] is None else None
+        missing += [f"{study.name}: {line}" for line in (why_none, unknown) if line]
+        if saved is not None or unknown is None:
+            found.append((study, _Cost(*seconds, saved, of_study if saved else ())))
+    key, title = "cost", "What the trials cost, and what early stopping would have saved"
+    if not found:
+        return Section(key, title, missing=missing)
+    drawn = [(study, costs) for study, costs in found if costs.saving]
     caption = "Seconds of finished trials; the hours in all count every recorded trial."
     if drawn:
+        honest = any(plan.honest is not None for _, costs in drawn for plan in costs.plans)
         caption += (
             " Saved is what the cheapest plan of start many, stop early, continue some (Dodge et al. 2020) costs less "
             "than the full trainings whose expected best it reaches: half as many as there are trials, or the "
@@ -117,19 +110,9 @@ def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | Non
             if honest
             else "The plans were chosen on these same trials and promise a little too much."
         )
-    return Section(
-        key="cost",
-        title="What the trials cost, and what early stopping would have saved",
-        reading="\n".join(readings),
-        caption=caption if rows else "",
-        figure=_draw(drawn) if drawn else None,
-        table=pd.DataFrame(rows).astype(whole) if rows else None,
-        missing=tuple(missing),
-    )
-
-
-def _reached(plan: Plan) -> float:
-    return plan.expected if plan.honest is None else plan.honest
+    figure = panel_each(drawn, 4.2, 3.4, _draw, legend_columns=2) if drawn else None
+    table = rows(found, _row).astype({name: "Int64" for name in ("full trainings", "start", "keep")})
+    return Section(key, title, lines(found, _reading), caption, figure, table, missing)
 
 
 def _seconds(study: FinishedTrials) -> tuple[float | None, float | None, float | None]:
@@ -146,17 +129,34 @@ def _seconds(study: FinishedTrials) -> tuple[float | None, float | None, float |
     return seconds, of_evaluations, float(sweep.trials["seconds"].sum())
 
 
-def _reading(
-    study: FinishedTrials,
-    seconds: float | None,
-    of_evaluations: float | None,
-    total: float | None,
-    found: Saving | None,
-) -> str:
+def _row(study: FinishedTrials, costs: _Cost) -> list[dict[str, object]]:
+    found = costs.saving
+    return [
+        {
+            "trials": len(study.trials),
+            "seconds a trial": costs.seconds,
+            "of it evaluation": costs.of_evaluations,
+            "hours in all": None if costs.total is None else costs.total / 3600,
+            "full trainings": found and found.trainings,
+            "their expected best": found and found.score,
+            "with early stopping": found and found.plan.cost,
+            "start": found and found.plan.start,
+            "stop after": found and f"{found.plan.stop_at} of {found.plan.evaluations}",
+            "keep": found and found.plan.keep,
+            "trainings saved": found and found.saved,
+            "hours saved": found and costs.seconds and found.saved * costs.seconds / 3600,
+        }
+    ]
+
+
+def _reading(study: FinishedTrials, costs: _Cost) -> str:
+    seconds, found = costs.seconds, costs.saving
     sentences = []
     if seconds is not None:
-        evaluation = "" if of_evaluations is None else f", {percent(of_evaluations)} of it evaluation"
-        sentences.append(f"a trial took {hours(seconds)} on average{evaluation}; all trials together {hours(total)}.")
+        evaluation = "" if costs.of_evaluations is None else f", {percent(costs.of_evaluations)} of it evaluation"
+        sentences.append(
+            f"a trial took {hours(seconds)} on average{evaluation}; all trials together {hours(costs.total)}."
+        )
     if found is not None:
         trained = (
             f"{count(found.trainings, 'full training')} {'has' if found.trainings == 1 else 'have'} an expected best "
@@ -171,55 +171,44 @@ def _reading(
             )
         else:
             sentences.append(f"{trained}; no plan that stops trials early reaches as much for less.")
-    return f"{study.name}: {' '.join(sentences)}"
+    return " ".join(sentences)
 
 
-def _draw(drawn: list[tuple[FinishedTrials, Sequence[Plan], Saving]]) -> Figure:
-    figure, axes = panels(len(drawn), 4.2, 3.4)
-    for panel, (study, plans, found) in zip(axes, drawn, strict=True):
-        panel.plot(
-            [plan.budget for plan in plans],
-            [plan.full_training for plan in plans],
-            color=REFERENCE,
-            linestyle="--",
-            marker=".",
-            label="full training",
+def _draw(axes: Axes, study: FinishedTrials, costs: _Cost) -> None:
+    plans, found = costs.plans, costs.saving
+    axes.plot(
+        [plan.budget for plan in plans],
+        [plan.full_training for plan in plans],
+        color=REFERENCE,
+        linestyle="--",
+        marker=".",
+        label="full training",
+    )
+    honest = any(plan.honest is not None for plan in plans)
+    valued = [plan for plan in plans if plan.honest is not None or not honest]
+    axes.plot(
+        [plan.cost for plan in valued],
+        [plan.reached for plan in valued],
+        color=PLAN,
+        marker=".",
+        label="start many, stop early, continue some",
+    )
+    if found.saved > 0:
+        axes.annotate(
+            "",
+            (found.plan.cost, found.score),
+            (found.trainings, found.score),
+            arrowprops={"arrowstyle": "->", "color": "black", "shrinkA": 0, "shrinkB": 0},
         )
-        honest = any(plan.honest is not None for plan in plans)
-        valued = [plan for plan in plans if plan.honest is not None or not honest]
-        panel.plot(
-            [plan.cost for plan in valued],
-            [_reached(plan) for plan in valued],
-            color=PLAN,
-            marker=".",
-            label="start many, stop early, continue some",
-        )
-        if found.saved > 0:
-            panel.annotate(
-                "",
-                (found.plan.cost, found.score),
-                (found.trainings, found.score),
-                arrowprops={"arrowstyle": "->", "color": "black", "shrinkA": 0, "shrinkB": 0},
-            )
-            panel.text(
-                0.97,
-                0.05,
-                f"{found.saved:.3g} of {count(found.trainings, 'full training')} saved",
-                transform=panel.transAxes,
-                ha="right",
-                fontsize=8,
-            )
-        panel.set_xlabel("budget, full trainings")
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        score_axis(panel, "y", f"expected best {study.sweep.metric}", study.bounds)
-        set_title(panel, study.name, len(study.trials))
-        seconds = _seconds(study)[0]
-        if seconds:
-            unit, size = ("hours", 3600) if seconds * len(plans) > 5400 else ("minutes", 60)
-            above = panel.secondary_xaxis(
-                "top", functions=(lambda x, s=seconds / size: x * s, lambda x, s=seconds / size: x / s)
-            )
-            above.set_xlabel(unit, fontsize=8)
-            above.tick_params(labelsize=8)
-    shared_legend(figure, columns=2)
-    return figure
+        saved = f"{found.saved:.3g} of {count(found.trainings, 'full training')} saved"
+        axes.text(0.97, 0.05, saved, transform=axes.transAxes, ha="right", fontsize=8)
+    axes.set_xlabel("budget, full trainings")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.bounds)
+    set_title(axes, study.name, len(study.trials))
+    if costs.seconds:
+        unit, size = ("hours", 3600) if costs.seconds * len(plans) > 5400 else ("minutes", 60)
+        each = costs.seconds / size
+        above = axes.secondary_xaxis("top", functions=(lambda x: x * each, lambda x: x / each))
+        above.set_xlabel(unit, fontsize=8)
+        above.tick_params(labelsize=8)

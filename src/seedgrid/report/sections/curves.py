@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 from seedgrid.analysis.correlation import RankCorrelation, rank_correlation
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import NOT_RUN, draw_validation_curves, panels, set_title, shared_legend
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import random_samples
+from seedgrid.report.figures import NOT_RUN, draw_validation_curves, panel_each, set_title
+from seedgrid.report.section import Section, lines, of_each
+from seedgrid.report.sections.available import check_sample
 from seedgrid.report.wording import count, percent
 
 SHOWN = 20  # curves, as in the paper
@@ -21,25 +21,33 @@ _EARLY = 0.25  # share of training after which most plans of the paper stop
 
 def curves(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Figure 4: curves of trials chosen evenly over the ranking of best found."""
-    figure, every = panels(len(studies), 5.5, 3.6, per_row=2)
-    missing = []
-    for axes, study in zip(every, studies, strict=True):
-        shown = _evenly_ranked(study)
-        evaluations = study.sweep.evaluations.merge(shown[SEEDS], on=SEEDS)
-        draw_validation_curves(axes, shown, evaluations, study.sweep.metric, study.sweep.diverged_at)
-        more = "" if len(shown) == len(study.trials) else f"{len(shown)} of them drawn"
-        set_title(axes, study.name, len(study.trials), more)
-        if study.sweep.diverged_at is None:
-            missing.append(f"{study.name}: no threshold of divergence is known, so none is drawn")
-    shared_legend(figure)
+    chosen = [(study, _evenly_ranked(study)) for study in studies]
+    figure = panel_each(chosen, 5.5, 3.6, _draw_curves, per_row=2)
+    missing = [
+        f"{study.name}: no threshold of divergence is known, so none is drawn"
+        for study in studies
+        if study.sweep.diverged_at is None
+    ]
     caption = (
         f"Validation score during training, of {SHOWN} trials chosen evenly over the ranking of best found, the best "
         "and the lowest among them (all trials where there are fewer); evaluations before the first step included. "
         "After Dodge et al. 2020, Figure 4."
     )
     return Section(
-        "figure-4", "Validation curves", "\n".join(map(_read_curves, studies)), caption, figure, missing=tuple(missing)
+        "figure-4",
+        "Validation curves",
+        lines(chosen, lambda study, _: _read_curves(study)),
+        caption,
+        figure,
+        missing=missing,
     )
+
+
+def _draw_curves(axes: Axes, study: FinishedTrials, shown: pd.DataFrame) -> None:
+    evaluations = study.sweep.evaluations.merge(shown[SEEDS], on=SEEDS)
+    draw_validation_curves(axes, shown, evaluations, study.sweep.metric, study.sweep.diverged_at)
+    more = "" if len(shown) == len(study.trials) else f"{len(shown)} of them drawn"
+    set_title(axes, study.name, len(study.trials), more)
 
 
 def _evenly_ranked(study: FinishedTrials) -> pd.DataFrame:
@@ -50,26 +58,26 @@ def _evenly_ranked(study: FinishedTrials) -> pd.DataFrame:
 
 def _read_curves(study: FinishedTrials) -> str:
     """When the trials that did not diverge had left the threshold behind."""
-    name, trials, threshold = study.name, len(study.trials), study.sweep.diverged_at
+    trials, threshold = len(study.trials), study.sweep.diverged_at
     diverged = study.trials["diverged"].to_numpy(bool)
     if threshold is None:
-        return f"{name}: best found scores span {study.scores.min():.3f} to {study.scores.max():.3f}."
+        return f"best found scores span {study.scores.min():.3f} to {study.scores.max():.3f}."
     if diverged.all():
-        return f"{name}: none of {count(trials)} got beyond {threshold:.3f}."
+        return f"none of {count(trials)} got beyond {threshold:.3f}."
     above = study.curves[~diverged] > threshold
     first = above.argmax(axis=1)[above.any(axis=1)]
     if not first.size:
-        return f"{name}: {int(diverged.sum())} of {count(trials)} diverged."
+        return f"{int(diverged.sum())} of {count(trials)} diverged."
 
     def when(evaluation: int) -> str:
         epoch = study.epochs[evaluation]
         return f"epoch {epoch:.2f}" if np.isfinite(epoch) else f"evaluation {evaluation + 1}"
 
     if trials == 1:
-        return f"{name}: the only trial left {threshold:.3f} behind by {when(int(first[0]))}."
+        return f"the only trial left {threshold:.3f} behind by {when(int(first[0]))}."
     median, latest = int(np.median(first)), int(first.max())
     text = (
-        f"{name}: of the {count(int((~diverged).sum()))} that did not diverge, half had left {threshold:.3f} behind by "
+        f"of the {count(int((~diverged).sum()))} that did not diverge, half had left {threshold:.3f} behind by "
         f"{when(median)}"
     )
     text += f" and all of them by {when(latest)}" if latest > median else ", and so had all the others"
@@ -85,15 +93,9 @@ def _read_curves(study: FinishedTrials) -> str:
 
 def evaluation_correlation(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Figure 5: Spearman correlation of the scores at each pair of evaluations, over trials."""
-    given, missing = random_samples(studies)
-    results = []
-    for study in given:
+    found, missing = of_each(studies, _correlated)
+    for study, correlation in found:
         evaluations = study.curves.shape[1]
-        if evaluations < 2:
-            missing.append(f"{study.name}: not available: one evaluation a trial, and correlation needs two")
-            continue
-        correlation = rank_correlation(study.curves)
-        results.append((study, correlation))
         if correlation.constant:
             constant = len(correlation.constant)
             where = ", ".join(_label(study, k) for k in correlation.constant[:8]) + (", …" if constant > 8 else "")
@@ -106,21 +108,28 @@ def evaluation_correlation(studies: Sequence[FinishedTrials]) -> Section:
                 f"{study.name}: some trials lack some evaluations; each pair is over the "
                 f"{correlation.pairs.min():,} to {correlation.pairs.max():,} trials that have both"
             )
-    title = "Correlation between evaluations"
-    if not results:
-        return Section("figure-5", title, "", "", missing=tuple(missing))
-    figure, every = panels(len(results), 3.6, 3.4, per_row=2 if len(results) == 4 else 3)
-    for axes, (study, correlation) in zip(every, results, strict=True):
-        image = _draw_correlation(axes, study, correlation)
-    bar = figure.colorbar(image, ax=every, label="Spearman correlation", shrink=0.8 if len(every) < 4 else 0.5)
+    key, title = "figure-5", "Correlation between evaluations"
+    if not found:
+        return Section(key, title, missing=missing)
+    figure = panel_each(found, 3.6, 3.4, _draw_correlation, 2 if len(found) == 4 else 3)
+    every = figure.axes
+    bar = figure.colorbar(
+        every[-1].images[0], ax=every, label="Spearman correlation", shrink=0.8 if len(every) < 4 else 0.5
+    )
     bar.ax.tick_params(labelsize=8)
     caption = (
         "Spearman rank correlation, over trials, between the scores at two evaluations (Dodge et al. 2020, Figure 5). "
         "Where an early evaluation correlates with the last one, trials can be told apart early. Scores themselves "
         "are ranked, not the best so far. Grey: not defined, as the scores do not differ."
     )
-    reading = "\n".join(_read_correlation(study, correlation) for study, correlation in results)
-    return Section("figure-5", title, reading, caption, figure, missing=tuple(missing))
+    return Section(key, title, lines(found, _read_correlation), caption, figure, missing=missing)
+
+
+def _correlated(study: FinishedTrials) -> RankCorrelation:
+    check_sample(study)
+    if study.curves.shape[1] < 2:
+        raise ValueError("one evaluation a trial, and correlation needs two")
+    return rank_correlation(study.curves)
 
 
 def _unit(study: FinishedTrials) -> str:
@@ -131,10 +140,10 @@ def _label(study: FinishedTrials, evaluation: int) -> str:
     return f"{study.epochs[evaluation]:.2g}" if _unit(study) == "epoch" else str(evaluation + 1)
 
 
-def _draw_correlation(axes: Axes, study: FinishedTrials, correlation: RankCorrelation):
+def _draw_correlation(axes: Axes, study: FinishedTrials, correlation: RankCorrelation) -> None:
     axes.set_facecolor(NOT_RUN)
     # Purple and orange about white: safe for colour-blind readers.
-    image = axes.imshow(correlation.rho, cmap="PuOr_r", vmin=-1, vmax=1, origin="lower", interpolation="nearest")
+    axes.imshow(correlation.rho, cmap="PuOr_r", vmin=-1, vmax=1, origin="lower", interpolation="nearest")
     evaluations = len(correlation.rho)
     every = -(-evaluations // 8)
     ticks = list(range(evaluations - 1, -1, -every))[::-1]
@@ -144,7 +153,6 @@ def _draw_correlation(axes: Axes, study: FinishedTrials, correlation: RankCorrel
     axes.set_xlabel(f"{_unit(study)} of one evaluation")
     axes.set_ylabel(f"{_unit(study)} of the other")
     set_title(axes, study.name, len(study.trials))
-    return image
 
 
 def _read_correlation(study: FinishedTrials, correlation: RankCorrelation) -> str:
@@ -153,14 +161,14 @@ def _read_correlation(study: FinishedTrials, correlation: RankCorrelation) -> st
     last = evaluations - 1
     share = study.epochs / study.epochs[-1] if _unit(study) == "epoch" else np.arange(1, evaluations + 1) / evaluations
     if len(correlation.constant) == evaluations:
-        return f"{study.name}: scores do not differ between trials at any evaluation."
+        return "scores do not differ between trials at any evaluation."
     defined = np.flatnonzero(np.isfinite(rho[last, :last]))
     if not defined.size:
-        return f"{study.name}: the scores at the last evaluation cannot be compared with earlier ones."
+        return "the scores at the last evaluation cannot be compared with earlier ones."
     early = int(defined[np.argmin(np.abs(share[defined] - _EARLY))])
     trials = int(correlation.pairs[early, last])
     few = f", over {trials} trials only" if trials < 10 else ""
     return (
-        f"{study.name}: after {percent(share[early])} of training, trials rank with a correlation of "
+        f"after {percent(share[early])} of training, trials rank with a correlation of "
         f"{rho[early, last]:.2f} as they do at its end{few}."
     )

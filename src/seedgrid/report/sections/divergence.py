@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from statsmodels.stats.proportion import proportion_confint
 
 from seedgrid.analysis.variance import permutation_test
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import DIVERGED, PAGE_WIDTH, REFERENCE
-from seedgrid.report.section import Section
+from seedgrid.report.figures import DIVERGED, PAGE_WIDTH, REFERENCE, percent_axis
+from seedgrid.report.section import Section, lines, of_each
 from seedgrid.report.wording import count, p_value, percent
 
 _SHUFFLES = 1_000
@@ -23,69 +22,66 @@ _MOST_LABELS = 40  # seeds named under a panel
 
 
 def divergence_by_seed(studies: Sequence[FinishedTrials], level: float = 0.95, seed: int = 0) -> Section:
-    """Share of trials that diverged, over all trials and for each seed that several trials share.
-
-    Args:
-        studies: of each sweep, its finished trials.
-        level: of the intervals.
-        seed: of the shuffles of the tests.
-    """
-    rows, readings, missing = [], [], []
-    drawn: list[tuple[FinishedTrials, list[pd.DataFrame]]] = []
-    for study in studies:
-        sweep, diverged = study.sweep, int(study.trials["diverged"].sum())
-        if study.selected:
-            missing.append(
-                f"{study.name}: some trials were stopped early for their scores, and it is not known which of them "
-                "would have diverged"
-            )
-            continue
-        if sweep.diverged_at is None and not diverged:
-            missing.append(f"{study.name}: it is not known at which score a trial counts as diverged")
-            continue
-        rows.append(_counts(study.trials.assign(all=0), "all", level).assign(sweep=study.name, seed=None))
-        sentence = f"{study.name}: {diverged} of {count(len(study.trials))} diverged"
-        if sweep.diverged_at is not None:
-            sentence += f" (best found at or below {sweep.diverged_at:.4g}, or a loss that was no finite number)"
-        else:
-            sentence += " (a loss that was no finite number; no threshold of the score is known)"
-        if not 0 < diverged < len(study.trials):
-            readings.append(f"{sentence}.")
-            continue
-        by_seed, sentences = [], []
-        for name in SEEDS if sweep.seeded else ():
-            seeds = study.trials[name].nunique()
-            if seeds == 1:
-                continue
-            if seeds == len(study.trials):
-                missing.append(f"{study.name}: each {name} seed has one trial, so there is no share by {name} seed")
-                continue
-            counts = _counts(study.trials, name, level)
-            by_seed.append(counts)
-            sentences.append(_compared(counts, name, _p(study, name, seed), level))
-        if not sweep.seeded:
-            missing.append(f"{study.name}: its trials are listed without seeds, so there is no share by seed")
-        rows += [counts.assign(sweep=study.name) for counts in by_seed]
-        if by_seed:
-            drawn.append((study, by_seed))
-        readings.append(f"{'. '.join([sentence, *sentences])}.")
+    """Share of trials that diverged, over all trials and for each seed that several trials share."""
+    found, missing = of_each(studies, lambda study: _divergence(study, level, seed))
+    key, title = "divergence-by-seed", "Which seeds diverge"
+    if not found:
+        return Section(key, title, missing=missing)
+    missing += [f"{study.name}: {line}" for study, result in found for line in result.missing]
     columns = ["sweep", "seed of", "seed", "trials", "diverged", "share", "share, lower", "share, upper"]
+    tables = [table.assign(sweep=study.name) for study, result in found for table in (result.all, *result.by_seed)]
+    drawn = [(study, result.by_seed) for study, result in found if result.by_seed]
     return Section(
-        key="divergence-by-seed",
-        title="Which seeds diverge",
-        reading="\n".join(readings),
-        caption=(
-            f"Share of each seed's trials that diverged, with Wilson's {percent(level)} intervals, the seeds sorted by "
-            "it; the dashed line is the share of all trials. The intervals take trials for independent; trials that "
-            "share their other seed are not, and of many seeds some lie far out by chance. The p-values allow for "
-            "both: a permutation test of the range of the shares, shuffled among trials that have all other seeds "
-            "in common."
-            if rows
-            else ""
-        ),
-        figure=_draw(drawn) if drawn else None,
-        table=pd.concat(rows, ignore_index=True)[columns].astype({"seed": "Int64"}) if rows else None,
-        missing=tuple(missing),
+        key,
+        title,
+        lines(found, lambda study, result: result.reading),
+        f"Share of each seed's trials that diverged, with Wilson's {percent(level)} intervals, the seeds sorted by it; "
+        "the dashed line is the share of all trials. The intervals take trials for independent; trials that share "
+        "their other seed are not, and of many seeds some lie far out by chance. The p-values allow for both: a "
+        "permutation test of the range of the shares, shuffled among trials that have all other seeds in common.",
+        _draw(drawn) if drawn else None,
+        pd.concat(tables, ignore_index=True)[columns].astype({"seed": "Int64"}),
+        missing,
+    )
+
+
+@dataclass(frozen=True)
+class _Divergence:
+    """Of one sweep: the share of all trials, those by seed, what they say, and what cannot be said."""
+
+    all: pd.DataFrame
+    by_seed: list[pd.DataFrame]
+    reading: str
+    missing: list[str]
+
+
+def _divergence(study: FinishedTrials, level: float, seed: int) -> _Divergence:
+    sweep, trials = study.sweep, study.trials
+    diverged = int(trials["diverged"].sum())
+    if study.selected:
+        raise ValueError(
+            "some trials were stopped early for their scores, and it is not known which of them would have diverged"
+        )
+    if sweep.diverged_at is None and not diverged:
+        raise ValueError("it is not known at which score a trial counts as diverged")
+    sentences = [f"{diverged} of {count(len(trials))} diverged"]
+    if sweep.diverged_at is not None:
+        sentences[0] += f" (best found at or below {sweep.diverged_at:.4g}, or a loss that was no finite number)"
+    else:
+        sentences[0] += " (a loss that was no finite number; no threshold of the score is known)"
+    by_seed, missing = [], []
+    if 0 < diverged < len(trials):
+        if not sweep.seeded:
+            missing.append("its trials are listed without seeds, so there is no share by seed")
+        for name in SEEDS if sweep.seeded else ():
+            seeds = trials[name].nunique()
+            if seeds == len(trials):
+                missing.append(f"each {name} seed has one trial, so there is no share by {name} seed")
+            elif seeds > 1:
+                by_seed.append(_counts(trials, name, level))
+                sentences.append(_compared(by_seed[-1], name, _p(study, name, seed), level))
+    return _Divergence(
+        _counts(trials.assign(all=0), "all", level).assign(seed=None), by_seed, f"{'. '.join(sentences)}.", missing
     )
 
 
@@ -144,7 +140,7 @@ def _draw_seeds(panel: Axes, study: FinishedTrials, counts: pd.DataFrame) -> Non
         panel.set_xticks([])
     panel.set_xlim(-0.7, len(at) - 0.3)
     panel.set_ylim(-0.03, 1.03)
-    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    percent_axis(panel.yaxis)
     panel.set_xlabel(f"{name} seed, sorted by share", fontsize=9)
     panel.set_ylabel("trials diverged", fontsize=9)
     panel.tick_params(axis="y", labelsize=8)

@@ -18,13 +18,12 @@ from seedgrid.report.figures import (
     REFERENCE,
     TRAINING_END,
     count_axis,
-    panels,
+    panel_each,
     score_axis,
     set_title,
-    shared_legend,
 )
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import random_samples
+from seedgrid.report.section import Section, lines, of_each
+from seedgrid.report.sections.available import check_sample
 from seedgrid.report.wording import percent
 
 ALL, EPOCHS, END = "all evaluations", "once an epoch", "once, at the end"
@@ -39,44 +38,19 @@ _MOST_POINTS = 300
 class _Expected:
     """Expected best of n trials, n = 1 ... N, of one sweep."""
 
-    study: FinishedTrials
     by_schedule: dict[str, np.ndarray]  # each (N,)
     plugin: np.ndarray  # (N,), the paper's estimate from all evaluations
     interval: ExpectedMaxInterval
+    remarks: list[str]
 
 
 def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws: int = 2000, seed: int = 0) -> Section:
-    """Expected best of n trials against n, validated once, once an epoch, and at every evaluation.
-
-    Args:
-        studies: one panel each.
-        level: of the intervals.
-        draws, seed: of the redrawn seeds behind the intervals.
-    """
-    given, missing = random_samples(studies)
-    results = []
-    for study in given:
-        schedules, said = _scores_by_schedule(study)
-        missing += said
-        result = _Expected(
-            study,
-            {name: expected_max(scores) for name, scores in schedules.items()},
-            expected_max(study.scores, "plugin"),
-            expected_max_interval(_by_shared_seed(study), level, draws, seed, study.bounds),
-        )
-        if not result.interval.trusted_up_to:
-            missing.append(
-                f"{study.name}: no interval: {len(study.trials)} trials are too few to say how far the estimate is off"
-            )
-        results.append(result)
-    title = "Expected best of n trials"
-    if not results:
-        return Section("figure-1", title, "", "", missing=tuple(missing))
-
-    figure, every = panels(len(results), 5.5, 3.8, per_row=2)
-    for axes, result in zip(every, results, strict=True):
-        _draw(axes, result, level)
-    shared_legend(figure, columns=3)
+    """Expected best of n trials against n, validated once, once an epoch, and at every evaluation."""
+    found, missing = of_each(studies, lambda study: _expect(study, level, draws, seed))
+    missing += [f"{study.name}: {line}" for study, result in found for line in result.remarks]
+    key, title = "figure-1", "Expected best of n trials"
+    if not found:
+        return Section(key, title, missing=missing)
     caption = (
         "Expected validation score of the best of n trials against n, on a logarithmic scale (Dodge et al. 2020, "
         "Figure 1), for three schedules recomputed from the same curves: validated at all evaluations, at each epoch's "
@@ -87,15 +61,19 @@ def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws:
         "seeds where trials share them (else from redrawn trials); it ends at the largest n at which it can be trusted "
         "(upright mark): beyond, the estimate rests on the few best trials, and its curve goes on dashed."
     )
-    return Section(
-        "figure-1",
-        title,
-        "\n".join(_reading(result, level) for result in results),
-        caption,
-        figure,
-        pd.concat([_table(result, level) for result in results], ignore_index=True),
-        tuple(missing),
-    )
+    figure = panel_each(found, 5.5, 3.8, lambda *drawn: _draw(*drawn, level), per_row=2, legend_columns=3)
+    table = pd.concat([_table(study, result, level) for study, result in found], ignore_index=True)
+    return Section(key, title, lines(found, lambda *read: _reading(*read, level)), caption, figure, table, missing)
+
+
+def _expect(study: FinishedTrials, level: float, draws: int, seed: int) -> _Expected:
+    check_sample(study)
+    schedules, remarks = _scores_by_schedule(study)
+    interval = expected_max_interval(_by_shared_seed(study), level, draws, seed, study.bounds)
+    if not interval.trusted_up_to:
+        remarks.append(f"no interval: {len(study.trials)} trials are too few to say how far the estimate is off")
+    by_schedule = {name: expected_max(scores) for name, scores in schedules.items()}
+    return _Expected(by_schedule, expected_max(study.scores, "plugin"), interval, remarks)
 
 
 def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -103,7 +81,7 @@ def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], l
     schedules = {ALL: study.scores}
     evaluations = study.curves.shape[1]
     if evaluations == 1:
-        return schedules, [f"{study.name}: one evaluation a trial, so there is one schedule of validation"]
+        return schedules, ["one evaluation a trial, so there is one schedule of validation"]
     # A trial whose evaluations lie at other steps counts with its last one up to then.
     at_end = pd.DataFrame(study.curves).ffill(axis=1).to_numpy(copy=True)
     # One whose loss was no number has no score at the end.
@@ -130,23 +108,22 @@ def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], l
         ]
         if early:
             said.append(
-                f"{study.name}: no evaluation at the end of some epochs; the last one before it stands in: epoch "
+                f"no evaluation at the end of some epochs; the last one before it stands in: epoch "
                 f"{', '.join(early[:5])}{', …' if len(early) > 5 else ''}"
             )
         if len(ends) == evaluations:
-            said.append(f"{study.name}: validated once an epoch at most, so {ALL} and {EPOCHS} are the same")
+            said.append(f"validated once an epoch at most, so {ALL} and {EPOCHS} are the same")
         elif len(ends) == 1:
-            said.append(f"{study.name}: trained for one epoch at most, so {EPOCHS} and {END} are the same")
+            said.append(f"trained for one epoch at most, so {EPOCHS} and {END} are the same")
         else:
             schedules[EPOCHS] = best_at(ends)
     else:
-        said.append(f"{study.name}: validation once an epoch is not available: the evaluations' epochs are not known")
+        said.append("validation once an epoch is not available: the evaluations' epochs are not known")
     schedules[END] = best_at([last])
     without = int(np.isnan(at_end[:, last]).sum())
     if without:
         said.append(
-            f"{study.name}: {without} trials whose loss was no number have no score at the end and count as "
-            f"{worst:.4f} there"
+            f"{without} trials whose loss was no number have no score at the end and count as {worst:.4f} there"
         )
     return schedules, said
 
@@ -162,7 +139,7 @@ def _by_shared_seed(study: FinishedTrials) -> np.ndarray:
     return study.scores
 
 
-def _draw(axes: Axes, result: _Expected, level: float) -> None:
+def _draw(axes: Axes, study: FinishedTrials, result: _Expected, level: float) -> None:
     trials = len(result.plugin)
     points = np.unique(np.geomspace(1, trials, _MOST_POINTS).round().astype(int))
     trusted = result.interval.trusted_up_to
@@ -196,15 +173,15 @@ def _draw(axes: Axes, result: _Expected, level: float) -> None:
             axes.plot(points, values[points - 1], color=_COLOURS[name], linestyle=line, linewidth=1.5, label=name)
     count_axis(axes, "x", trials)
     axes.set_xlabel("n, trials")
-    score_axis(axes, "y", f"expected best {result.study.sweep.metric}", result.study.bounds)
-    set_title(axes, result.study.name, trials)
+    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.bounds)
+    set_title(axes, study.name, trials)
 
 
-def _table(result: _Expected, level: float) -> pd.DataFrame:
+def _table(study: FinishedTrials, result: _Expected, level: float) -> pd.DataFrame:
     trials = len(result.plugin)
     round_numbers = [step * 10**power for power in range(7) for step in (1, 2, 3, 5)]
     n = np.array([*(number for number in round_numbers if number < trials), trials])
-    columns = {"sweep": result.study.name, "n": n, ALL: result.by_schedule[ALL][n - 1]}
+    columns = {"sweep": study.name, "n": n, ALL: result.by_schedule[ALL][n - 1]}
     columns[f"lower {percent(level)}"] = result.interval.lower[n - 1]
     columns[f"upper {percent(level)}"] = result.interval.upper[n - 1]
     for name in (EPOCHS, END):
@@ -213,10 +190,10 @@ def _table(result: _Expected, level: float) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _reading(result: _Expected, level: float) -> str:
-    name, scores, expected = result.study.name, result.study.scores, result.by_schedule[ALL]
+def _reading(study: FinishedTrials, result: _Expected, level: float) -> str:
+    scores, expected = study.scores, result.by_schedule[ALL]
     if scores.max() == scores.min():
-        return f"{name}: all {len(scores):,} trials found {scores[0]:.3f}, so running more of them promises no more."
+        return f"all {len(scores):,} trials found {scores[0]:.3f}, so running more of them promises no more."
     trusted = result.interval.trusted_up_to
     n = min(5, max(trusted, 2), len(scores))
 
@@ -226,7 +203,7 @@ def _reading(result: _Expected, level: float) -> str:
         return f" ({percent(level)} interval {result.interval.lower[k - 1]:.3f} to {result.interval.upper[k - 1]:.3f})"
 
     text = (
-        f"{name}: a single trial is expected to find {expected[0]:.3f}{limits(1)}, the best of {n} "
+        f"a single trial is expected to find {expected[0]:.3f}{limits(1)}, the best of {n} "
         f"{expected[n - 1]:.3f}{limits(n)}"
     )
     if len(scores) > n:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
 from seedgrid.analysis.variance import AXES, Axis, BestAgainstWorst, best_against_worst
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.figures import BEST, WORST, panels, score_axis, set_title, shared_legend
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import grids
+from seedgrid.report.figures import BEST, WORST, panel_each, score_axis, set_title
+from seedgrid.report.section import Section, of_each, rows
+from seedgrid.report.sections.available import grid_scores
 from seedgrid.report.wording import p_value, percent
 
 # A density of fewer different scores says more about the kernel than about the trials.
@@ -46,34 +45,22 @@ class _Extremes:
 def best_and_worst_seeds(
     studies: Sequence[FinishedTrials], shuffles: int = 10_000, seed: int = 0
 ) -> tuple[Section, Section]:
-    """The paper's Table 4 and Figure 3, which rest on the same choice of seeds.
-
-    Args:
-        studies: rows and panels, for each kind of seed that varies.
-        shuffles, seed: of the permutation tests.
-    """
-    given, missing = grids(studies)
-    results = []
-    for study in given:
-        scores = study.grid.scores
+    """The paper's Table 4 and Figure 3, which rest on the same choice of seeds."""
+    grids, missing = of_each(studies, grid_scores)
+    found = []
+    for study, scores in grids:
         for axis, seeds in zip(AXES, scores.shape, strict=False):
-            if seeds < 2:
-                continue
             try:
-                results.append(_Extremes(study, axis, best_against_worst(scores, axis, shuffles=shuffles, seed=seed)))
+                if seeds > 1:
+                    tests = best_against_worst(scores, axis, shuffles=shuffles, seed=seed)
+                    found.append((study, _Extremes(study, axis, tests)))
             except ValueError as error:
                 missing.append(f"{study.name}: {axis} seeds are not compared: {error}")
-    titles = "Best against worst seed", "Scores of the best and the worst seed"
-    if not results:
-        return tuple(
-            Section(key, title, "", "", missing=tuple(missing))
-            for key, title in zip(("table-4", "figure-3"), titles, strict=True)
-        )
-    with_dropouts = any(result.study.grid.scores.ndim == 3 for result in results)
-    table = Section(
-        "table-4",
-        titles[0],
-        _read_tests(results),
+    tests = "table-4", "Best against worst seed"
+    densities = "figure-3", "Scores of the best and the worst seed"
+    if not found:
+        return Section(*tests, missing=missing), Section(*densities, missing=missing)
+    caption = (
         "The seed with the highest and the one with the lowest mean score (Dodge et al. 2020, Table 4). Quote p "
         f"(permutation): it compares the range of all seeds' means with that of {shuffles:,} shuffled grids, each of "
         "which has a best and a worst seed of its own, so it allows for these two having been picked after seeing the "
@@ -82,37 +69,31 @@ def best_and_worst_seeds(
         "Wilcoxon's signed ranks pair the two seeds' trials by the seeds that both share, and are picked likewise; "
         "Friedman's test ranks all seeds within each of the others. p (Levene) and p (Shapiro) check what ANOVA "
         "assumes: a small one speaks against equal spread and against normal scores."
-        + (
+    )
+    if any(study.grid.scores.ndim == 3 for study, _ in found):
+        caption += (
             " Where the dropout seed varies, a small p (permutation) says that the best seed is better with the other "
             "seeds that were run; whether it is with new ones too is told by the F tests of the variance components."
-            if with_dropouts
-            else ""
+        )
+    figure = panel_each(found, 3.6, 3.0, lambda axes, _, result: _draw(axes, result), 2 if len(found) == 4 else 3)
+    return (
+        Section(*tests, _read_tests(found), caption, table=rows(found, _row), missing=missing),
+        Section(
+            *densities,
+            "\n".join(_read_overlap(result) for _, result in found),
+            "Distribution of the best found scores of the trials of the best and of the worst seed, each picked by its "
+            "mean (Dodge et al. 2020, Figure 3). Upright marks are single trials; curves are Gaussian kernel density "
+            f"estimates (Scott's rule), drawn where there are at least {_LEAST_FOR_DENSITY} different scores. A curve "
+            "is smooth beyond the lowest and highest score, where no trial need lie, and ends where the metric does.",
+            figure,
+            missing=missing,
         ),
-        table=pd.DataFrame(list(map(_row, results))),
-        missing=tuple(missing),
     )
-    figure, every = panels(len(results), 3.6, 3.0, per_row=2 if len(results) == 4 else 3)
-    for axes, result in zip(every, results, strict=True):
-        _draw(axes, result)
-    shared_legend(figure)
-    densities = Section(
-        "figure-3",
-        titles[1],
-        "\n".join(map(_read_overlap, results)),
-        "Distribution of the best found scores of the trials of the best and of the worst seed, each picked by its "
-        "mean (Dodge et al. 2020, Figure 3). Upright marks are single trials; curves are Gaussian kernel density "
-        f"estimates (Scott's rule), drawn where there are at least {_LEAST_FOR_DENSITY} different scores. A curve is "
-        "smooth beyond the lowest and highest score, where no trial need lie, and ends where the metric does.",
-        figure,
-        missing=tuple(missing),
-    )
-    return table, densities
 
 
-def _row(result: _Extremes) -> dict[str, object]:
+def _row(study: FinishedTrials, result: _Extremes) -> list[dict[str, object]]:
     tests = result.tests
-    return {
-        "sweep": result.study.name,
+    row = {
         "seeds": result.axis,
         "best": result.seed(tests.best),
         "its mean": tests.best_mean,
@@ -129,22 +110,24 @@ def _row(result: _Extremes) -> dict[str, object]:
         "p (Shapiro, best)": tests.shapiro_best_p,
         "p (Shapiro, worst)": tests.shapiro_worst_p,
     }
+    return [row]
 
 
 def _others(result: _Extremes) -> str:
     return " x ".join(axis for axis in AXES[: result.study.grid.scores.ndim] if axis != result.axis)
 
 
-def _read_tests(results: list[_Extremes]) -> str:
-    sentences = []
-    for study in dict.fromkeys(result.study.name for result in results):
-        parts = [_read_test(result) for result in results if result.study.name == study]
-        sentences.append(f"{study}: {'; '.join(parts)}.")
-    sentences.append(
-        "Quote the permutation p: it allows for the two seeds having been picked after seeing the scores, and the "
-        "paper's ANOVA does not."
+def _read_tests(found: list[tuple[FinishedTrials, _Extremes]]) -> str:
+    parts: dict[str, list[str]] = {}
+    for study, result in found:
+        parts.setdefault(study.name, []).append(_read_test(result))
+    return "\n".join(
+        [
+            *(f"{name}: {'; '.join(said)}." for name, said in parts.items()),
+            "Quote the permutation p: it allows for the two seeds having been picked after seeing the scores, and the "
+            "paper's ANOVA does not.",
+        ]
     )
-    return "\n".join(sentences)
 
 
 def _read_test(result: _Extremes) -> str:

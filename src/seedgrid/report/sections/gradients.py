@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import panels, set_title
-from seedgrid.report.section import Section
+from seedgrid.report.section import Section, lines, of_each, rows
 from seedgrid.report.wording import count
 
 _DRAWN = 6  # groups a panel
@@ -20,67 +20,62 @@ _SMALL = 0.1  # of the healthy trials' norm: a step of the figure's axis
 
 def gradient_norms(studies: Sequence[FinishedTrials]) -> Section:
     """Median norm of each layer group's gradients, in diverged and in healthy trials (Mosbach et al. 2021)."""
-    given, missing = [], []
-    for study in studies:
-        norms = study.sweep.gradient_norms
-        if norms.empty:
-            missing.append(
-                f"{study.name}: not available: no gradient norms are recorded; new trials record them unless "
-                "gradient_norms=0"
-            )
-            continue
-        norms = norms.merge(study.trials[[*SEEDS, "diverged"]], on=SEEDS).replace(np.inf, np.nan).dropna()
-        diverged = norms.loc[norms["diverged"], SEEDS].drop_duplicates()
-        trials = norms[SEEDS].drop_duplicates()
-        if 0 < len(diverged) < len(trials):
-            given.append((study, norms, len(diverged), len(trials) - len(diverged)))
-        else:
-            which = "all" if len(diverged) else "none"
-            missing.append(
-                f"{study.name}: not available: {which} of {count(len(trials))} with gradient norms diverged, so there "
-                "is nothing to compare"
-            )
-    if not given:
-        return Section("gradient-norms", _TITLE, "", "", missing=tuple(missing))
-    figure, every = panels(2 * len(given), 5.5, 3.4, per_row=2)
-    tables = []
-    for row, (study, norms, *trials) in enumerate(given):
+    found, missing = of_each(studies, _measured)
+    key, title = "gradient-norms", "Gradient norms of diverged and healthy trials"
+    if not found:
+        return Section(key, title, missing=missing)
+    figure, every = panels(2 * len(found), 5.5, 3.4, per_row=2)
+    for row, (study, norms) in enumerate(found):
         panel, beside = every[2 * row : 2 * row + 2]
         beside.sharey(panel)
-        _draw(panel, norms[norms["diverged"]])
-        _draw(beside, norms[~norms["diverged"]])
+        for axes, diverged, kind in ((panel, True, "diverged"), (beside, False, "healthy")):
+            _draw(axes, norms[norms["diverged"] == diverged])
+            set_title(axes, study.name, _trials(norms, diverged), kind)
         beside.legend(loc="center left", bbox_to_anchor=(1, 0.5), reverse=True, frameon=False, fontsize=8)
-        for axes, kind, number in zip((panel, beside), ("diverged", "healthy"), trials, strict=True):
-            set_title(axes, study.name, number, kind)
-        tables.append(_table(norms).assign(sweep=study.name))
-    return Section(
-        key="gradient-norms",
-        title=_TITLE,
-        reading="\n".join(_read(*study, table.iloc[0]) for study, table in zip(given, tables, strict=True)),
-        caption=(
-            "L2 norm of the gradients of each group of layers, before clipping: the median over trials at each "
-            f"measured step, with the quartiles as a band (at most {_DRAWN} groups drawn, the lowest and the highest "
-            "among them). The table has medians over all measurements. Healthy are the finished trials that did not "
-            "diverge. After Mosbach et al. 2021, who show failed and successful runs so."
-        ),
-        figure=figure,
-        table=pd.concat(tables, ignore_index=True)[["sweep", "group", "diverged", "healthy", "ratio"]],
-        missing=tuple(missing),
+    caption = (
+        "L2 norm of the gradients of each group of layers, before clipping: the median over trials at each measured "
+        f"step, with the quartiles as a band (at most {_DRAWN} groups drawn, the lowest and the highest among them). "
+        "The table has medians over all measurements. Healthy are the finished trials that did not diverge. After "
+        "Mosbach et al. 2021, who show failed and successful runs so."
     )
+    return Section(key, title, lines(found, _read), caption, figure, rows(found, _rows), missing)
 
 
-_TITLE = "Gradient norms of diverged and healthy trials"
+def _measured(study: FinishedTrials) -> pd.DataFrame:
+    """A row per measurement of a trial that diverged or is healthy, of which there are both."""
+    norms = study.sweep.gradient_norms
+    if norms.empty:
+        raise ValueError("no gradient norms are recorded; new trials record them unless gradient_norms=0")
+    norms = norms.merge(study.trials[[*SEEDS, "diverged"]], on=SEEDS).replace(np.inf, np.nan).dropna()
+    diverged, healthy = _trials(norms, True), _trials(norms, False)
+    if not diverged or not healthy:
+        which = "all" if diverged else "none"
+        raise ValueError(
+            f"{which} of {count(diverged + healthy)} with gradient norms diverged, so there is nothing to compare"
+        )
+    return norms
+
+
+def _trials(norms: pd.DataFrame, diverged: bool) -> int:
+    return len(norms.loc[norms["diverged"] == diverged, SEEDS].drop_duplicates())
 
 
 def _groups(norms: pd.DataFrame) -> list[str]:
     return [name for name in norms if name not in (*SEEDS, "step", "diverged")]
 
 
-def _table(norms: pd.DataFrame) -> pd.DataFrame:
+def _rows(study: FinishedTrials, norms: pd.DataFrame) -> list[dict[str, object]]:
     """A row per group, the lowest first."""
     healthy, diverged = (norms.loc[norms["diverged"] == kind, _groups(norms)].median() for kind in (False, True))
-    table = pd.DataFrame({"diverged": diverged, "healthy": healthy, "ratio": diverged / healthy})
-    return table.rename_axis("group").reset_index()
+    return [
+        {
+            "group": group,
+            "diverged": diverged[group],
+            "healthy": healthy[group],
+            "ratio": diverged[group] / healthy[group],
+        }
+        for group in _groups(norms)
+    ]
 
 
 def _draw(axes: Axes, norms: pd.DataFrame) -> None:
@@ -96,12 +91,13 @@ def _draw(axes: Axes, norms: pd.DataFrame) -> None:
     axes.set_ylabel("gradient norm")
 
 
-def _read(study: FinishedTrials, norms: pd.DataFrame, diverged: int, healthy: int, lowest: pd.Series) -> str:
+def _read(study: FinishedTrials, norms: pd.DataFrame) -> str:
     """When the lowest group's gradients part: what vanishes on its way down is smallest there."""
-    group = lowest["group"]
+    lowest, group = _rows(study, norms)[0], _groups(norms)[0]
+    diverged, healthy = (count(_trials(norms, kind == "diverged"), f"{kind} trial") for kind in ("diverged", "healthy"))
     text = (
-        f"{study.name}: the gradients of {group} have a median norm of {lowest['diverged']:.2g} in "
-        f"{count(diverged, 'diverged trial')} and of {lowest['healthy']:.2g} in {count(healthy, 'healthy trial')}"
+        f"the gradients of {group} have a median norm of {lowest['diverged']:.2g} in {diverged} and of "
+        f"{lowest['healthy']:.2g} in {healthy}"
     )
     by_step = norms.groupby(["step", "diverged"])[group].median().unstack().dropna()
     small = by_step.index[by_step[True] < _SMALL * by_step[False]]

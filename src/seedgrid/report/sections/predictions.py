@@ -17,15 +17,6 @@ from seedgrid.seeds import Seeds
 _MOST_HELD = 500_000_000
 
 
-def why_no_predictions(study: FinishedTrials) -> str | None:
-    """Why there are no predictions to read; None if there are."""
-    if not study.sweep.has_predictions:
-        return "its trials have no predictions beside them"
-    if not study.trials["best_step"].notna().any():
-        return "no trial has an evaluation after step 0"
-    return None
-
-
 def read_classes(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
     """Predicted classes of all evaluations after step 0.
 
@@ -34,7 +25,7 @@ def read_classes(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
         Trials without any such evaluation, for their loss was no number before it, are left out.
 
     Raises:
-        InputError: a file of predictions is missing or damaged, or there are too many to hold.
+        InputError: there are no predictions, a file of them is missing or damaged, or there are too many to hold.
     """
     evaluations = study.sweep.evaluations
     steps = np.unique(evaluations.loc[evaluations["step"] > 0, "step"])
@@ -73,6 +64,10 @@ def read_best_logits(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
 
 def _read(study: FinishedTrials, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Steps, logits and labels of the trials of these rows."""
+    if not study.sweep.has_predictions:
+        raise InputError("its trials have no predictions beside them")
+    if not rows.any():
+        raise InputError("no trial has an evaluation after step 0")
     for trial in study.trials.loc[rows, ["init", "order", "dropout"]].itertuples(index=False):
         seeds = Seeds(init=int(trial.init), order=int(trial.order), dropout=int(trial.dropout))
         try:

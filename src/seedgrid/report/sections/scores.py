@@ -78,7 +78,7 @@ def best_found(studies: Sequence[FinishedTrials]) -> Section:
         )
     else:
         table = table.drop(columns=["published before", "best found in the paper"])
-    return Section("table-1", "Best found", "\n".join(readings), caption, table=table, missing=tuple(missing))
+    return Section("table-1", "Best found", "\n".join(readings), caption, table=table, missing=missing)
 
 
 def _with_stopped(study: FinishedTrials) -> pd.DataFrame:
@@ -154,7 +154,7 @@ def tasks(studies: Sequence[FinishedTrials]) -> Section:
         "What was trained on what (Dodge et al. 2020, Table 2). Majority baseline: the score of always predicting the "
         "most frequent label of the validation examples. Evaluations are those after the first training step."
     )
-    return Section("table-2", "Tasks", "\n".join(readings), caption, table=table, missing=tuple(missing))
+    return Section("table-2", "Tasks", "\n".join(readings), caption, table=table, missing=missing)
 
 
 def recipe_in_words(recipe: dict) -> str | None:

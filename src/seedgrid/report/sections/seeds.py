@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from seedgrid.analysis.variance import AXES, SharedSeedStd, seed_means, shared_seed_std
 from seedgrid.report.arrays import SEEDS, FinishedTrials
@@ -19,8 +18,8 @@ from seedgrid.report.figures import (
     set_title,
     shared_legend,
 )
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import grids
+from seedgrid.report.section import Section, lines, of_each, rows
+from seedgrid.report.sections.available import grid_scores
 from seedgrid.report.wording import count, listed, percent
 
 # Beyond, a cell is smaller than a pixel.
@@ -54,7 +53,7 @@ def seed_grid(studies: Sequence[FinishedTrials]) -> Section:
     )
     if any(study.trials["dropout"].nunique() > 1 for study in studies):
         caption += " Trials that differ in the dropout seed alone are averaged; a cell is marked if any of them is."
-    return Section("figure-2", "Grid of seeds", "\n".join(readings), caption, figure, missing=tuple(missing))
+    return Section("figure-2", "Grid of seeds", "\n".join(readings), caption, figure, missing=missing)
 
 
 def _is_grid(study: FinishedTrials) -> bool:
@@ -107,40 +106,28 @@ def _read_ranks(study: FinishedTrials) -> str:
 
 def shared_seeds(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Table 3: expected standard deviation over trials that share a seed, and over all."""
-    given, missing = grids(studies)
-    rows, readings = [], []
-    for study in given:
-        std = shared_seed_std(study.grid.scores)
-        rows.append(
-            {
-                "sweep": study.name,
-                "trials": len(study.trials),
-                "std, shared init seed": std.init,
-                "std, shared order seed": std.order,
-                **({} if std.dropout is None else {"std, shared dropout seed": std.dropout}),
-                "std, all trials": std.all,
-            }
-        )
-        readings.append(_read_shared(study.name, std))
-    title = "Standard deviation of trials that share a seed"
-    if not rows:
-        return Section("table-3", title, "", "", missing=tuple(missing))
-    dropout = " that share a dropout seed," if any(study.grid.scores.ndim == 3 for study in given) else ""
+    found, missing = of_each(studies, lambda study: shared_seed_std(grid_scores(study)))
+    key, title = "table-3", "Standard deviation of trials that share a seed"
+    if not found:
+        return Section(key, title, missing=missing)
+    three = any(std.dropout is not None for _, std in found)
     caption = (
         "Expected standard deviation (n - 1) of the best found score over trials that share an init seed, that share "
-        f"an order seed,{dropout} and over all (Dodge et al. 2020, Table 3): the standard deviations of the groups of "
-        "trials with one seed, averaged. Fixing a seed that matters makes the standard deviation smaller than that "
-        "over all trials."
+        f"an order seed,{' that share a dropout seed,' if three else ''} and over all (Dodge et al. 2020, Table 3): "
+        "the standard deviations of the groups of trials with one seed, averaged. Fixing a seed that matters makes the "
+        "standard deviation smaller than that over all trials."
     )
-    table = pd.DataFrame(rows)
-    last = "std, all trials"
-    table = table[[*(name for name in table if name != last), last]]
-    return Section("table-3", title, "\n".join(readings), caption, table=table, missing=tuple(missing))
+
+    def row(study: FinishedTrials, std: SharedSeedStd) -> list[dict[str, object]]:
+        by_seed = {f"std, shared {seed} seed": getattr(std, seed) for seed in AXES[: 2 + three]}
+        return [{"trials": len(study.trials), **by_seed, "std, all trials": std.all}]
+
+    return Section(key, title, lines(found, _read_shared), caption, table=rows(found, row), missing=missing)
 
 
-def _read_shared(name: str, std: SharedSeedStd) -> str:
+def _read_shared(study: FinishedTrials, std: SharedSeedStd) -> str:
     if std.all == 0:
-        return f"{name}: scores do not vary."
+        return "scores do not vary."
     fixed = {"init": std.init, "order": std.order, "dropout": std.dropout}
     parts = [
         f"{value:.3f} ({percent(abs(value / std.all - 1))} {'less' if value <= std.all else 'more'}) if they share the "
@@ -148,4 +135,4 @@ def _read_shared(name: str, std: SharedSeedStd) -> str:
         for seed, value in fixed.items()
         if value is not None and np.isfinite(value)
     ]
-    return f"{name}: trials differ by {std.all:.3f} in standard deviation, {listed([f'by {part}' for part in parts])}."
+    return f"trials differ by {std.all:.3f} in standard deviation, {listed([f'by {part}' for part in parts])}."

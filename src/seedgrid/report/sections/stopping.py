@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from seedgrid.analysis.stopping import Plan, best_plans
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import PLAN, REFERENCE, count_axis, panels, score_axis, set_title, shared_legend
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import random_samples
+from seedgrid.report.section import Section, lines, of_each
+from seedgrid.report.sections.available import check_sample
 from seedgrid.report.wording import count, listed, percent
 
 MOST_BUDGET, MOST_STARTED = 30, 200  # the paper's
@@ -29,35 +30,9 @@ _NO_GAIN = 0.0005
 class _Stopping:
     """Best assignments of one sweep, one for each budget of 1, 2, … full trainings."""
 
-    study: FinishedTrials
     plans: list[Plan]
     splits: int
-
-    @property
-    def table(self) -> pd.DataFrame:
-        plans = self.plans
-        table = pd.DataFrame(
-            {
-                "sweep": self.study.name,
-                "budget": [int(plan.budget) for plan in plans],
-                "start": [plan.start for plan in plans],
-                "stop at": [plan.stop_at for plan in plans],
-                "of evaluations": [plan.evaluations for plan in plans],
-                "keep": [plan.keep for plan in plans],
-                "cost": [plan.cost for plan in plans],
-                "full training": np.array([plan.full_training for plan in plans], float),
-                "plan": np.array([plan.expected for plan in plans], float),
-                "plan, honest": np.array([plan.honest for plan in plans], float),
-            }
-        )
-        for name in ("plan", "plan, honest"):
-            error = 1 - table["full training"]
-            # Without an error left there is none to remove; rounding leaves an exact 0 where the plan is full training.
-            removed = (table[name] - table["full training"]) / error.where(error > 0)
-            table[f"error removed, {name}"] = removed.round(6) + 0.0
-        if self.study.scores.max() > 1:
-            table[["error removed, plan", "error removed, plan, honest"]] = np.nan
-        return table
+    remarks: list[str]
 
 
 def early_stopping(
@@ -65,106 +40,111 @@ def early_stopping(
 ) -> tuple[Section, Section, list[list[Plan] | None]]:
     """The paper's Figures 6 and 7, from one computation.
 
-    Args:
-        studies: panels side by side.
-        splits: halvings of the trials for the honest value; fewer where trials are many.
-        seed: draws the halvings.
-
     Returns:
         The two sections, and for each sweep the best plans of the budgets 1, 2, ...; None where there are none.
     """
-    given, missing = random_samples(studies)
-    results = []
-    for study in given:
-        curves = study.even_curves
-        if curves.shape[1] < 2:
-            missing.append(f"{study.name}: not available: one evaluation a trial leaves nothing to stop by")
-            continue
-        if len(np.unique(np.fmax.reduce(curves, axis=1))) > _MOST_SCORES:
-            curves = curves.round(3)
-            missing.append(
-                f"{study.name}: scores rounded to 3 decimals, as there are more than {_MOST_SCORES} different"
-            )
-        trials = len(curves)
-        enough = max(1, min(splits, _TRIALS_OF_ALL_SPLITS // trials))
-        budgets = range(1, min(MOST_BUDGET, trials) + 1)
-        results.append(_Stopping(study, best_plans(curves, budgets, MOST_STARTED, enough, seed), enough))
-        if study.scores.max() > 1:
-            missing.append(f"{study.name}: scores above 1 have no error that could be removed")
-        if trials // 2 < budgets[-1]:
-            missing.append(
-                f"{study.name}: no honest value for more than {count(trials // 2, 'full training')}: half of its trials"
-            )
-    keys = ("figure-6", "figure-7")
-    titles = ("Start many, stop early, continue some", "What stopping early gains")
-    if not results:
-        first, second = (
-            Section(key, title, "", "", missing=tuple(missing)) for key, title in zip(keys, titles, strict=True)
-        )
-        return first, second, [None] * len(studies)
-    table = pd.concat([result.table for result in results], ignore_index=True)
+    found, missing = of_each(studies, lambda study: _best_plans(study, splits, seed))
+    missing += [f"{study.name}: {line}" for study, result in found for line in result.remarks]
+    first, second = ("figure-6", "Start many, stop early, continue some"), ("figure-7", "What stopping early gains")
+    if not found:
+        return Section(*first, missing=missing), Section(*second, missing=missing), [None] * len(studies)
+    table = pd.concat([_table(study, result) for study, result in found], ignore_index=True)
+    numbers = sorted({result.splits for _, result in found}, reverse=True)
     rules = (
         "Plans start many trials, stop all after some evaluations, and continue the best so far to the end "
         f"(Dodge et al. 2020); at most {MOST_STARTED} are started. Values are exact expectations over trials drawn "
         "without replacement, so no more trials can be started than were run: with few trials the best plan may be "
         "one that these cannot show."
     )
+    of_plans = ["start", "stop at", "of evaluations", "keep", "cost"]
     return (
         Section(
-            keys[0],
-            titles[0],
-            "\n".join(map(_read_plan, results)),
+            *first,
+            lines(found, _read_plan),
             f"For each budget, in full trainings, the plan with the highest expected score (Figure 6). {rules} Where "
             "the plan keeps all that it starts, or stops at 100 %, it is full training.",
-            _draw(results, (("trials", _draw_counts), ("share", _draw_share))),
-            table[["sweep", "budget", "start", "stop at", "of evaluations", "keep", "cost"]],
-            tuple(missing),
+            _draw(found, (_draw_counts, _draw_share)),
+            table[["sweep", "budget", *of_plans]],
+            missing,
         ),
         Section(
-            keys[1],
-            titles[1],
-            "\n".join(map(_read_gain, results)),
+            *second,
+            lines(found, _read_gain),
             "Expected score of the best plan against fully training as many trials as the budget pays for, and the "
             f"share of full training's error (1 - score) that it removes (Figure 7). {rules} The plan chosen among "
             "thousands on the same trials promises too much; the honest value is that of a plan chosen on one half of "
-            f"the trials and read on the other, averaged over {_said_splits(results)}.",
-            _draw(results, (("score", _draw_scores), ("error", _draw_error))),
-            table.drop(columns=["start", "stop at", "of evaluations", "keep", "cost"]),
-            tuple(missing),
+            f"the trials and read on the other, averaged over {listed(list(map(str, numbers)))} random halvings, both "
+            "ways round.",
+            _draw(found, (_draw_scores, _draw_error)),
+            table.drop(columns=of_plans),
+            missing,
         ),
-        [next((result.plans for result in results if result.study is study), None) for study in studies],
+        [next((result.plans for of, result in found if of is study), None) for study in studies],
     )
 
 
-def _said_splits(results: list[_Stopping]) -> str:
-    numbers = sorted({result.splits for result in results}, reverse=True)
-    return f"{listed([str(number) for number in numbers])} random halvings, both ways round"
+def _best_plans(study: FinishedTrials, splits: int, seed: int) -> _Stopping:
+    check_sample(study)
+    curves, remarks = study.even_curves, []
+    if curves.shape[1] < 2:
+        raise ValueError("one evaluation a trial leaves nothing to stop by")
+    if len(np.unique(np.fmax.reduce(curves, axis=1))) > _MOST_SCORES:
+        curves = curves.round(3)
+        remarks.append(f"scores rounded to 3 decimals, as there are more than {_MOST_SCORES} different")
+    trials = len(curves)
+    enough = max(1, min(splits, _TRIALS_OF_ALL_SPLITS // trials))
+    budgets = range(1, min(MOST_BUDGET, trials) + 1)
+    if study.scores.max() > 1:
+        remarks.append("scores above 1 have no error that could be removed")
+    if trials // 2 < budgets[-1]:
+        remarks.append(f"no honest value for more than {count(trials // 2, 'full training')}: half of its trials")
+    return _Stopping(best_plans(curves, budgets, MOST_STARTED, enough, seed), enough, remarks)
 
 
-def _draw(results: list[_Stopping], kinds) -> object:
+def _table(study: FinishedTrials, result: _Stopping) -> pd.DataFrame:
+    titles = {
+        **{name: name.replace("_", " ") for name in ("budget", "start", "stop_at")},
+        "evaluations": "of evaluations",
+        **{name: name.replace("_", " ") for name in ("keep", "cost", "full_training")},
+        "expected": "plan",
+        "honest": "plan, honest",
+    }
+    table = pd.DataFrame(result.plans)[list(titles)].rename(columns=titles)
+    table = table.astype({"budget": int, **dict.fromkeys(("full training", "plan", "plan, honest"), float)})
+    for name in ("plan", "plan, honest"):
+        error = 1 - table["full training"]
+        # Without an error left there is none to remove; rounding leaves an exact 0 where the plan is full training.
+        removed = (table[name] - table["full training"]) / error.where(error > 0)
+        table[f"error removed, {name}"] = removed.round(6) + 0.0 if study.scores.max() <= 1 else np.nan
+    table.insert(0, "sweep", study.name)
+    return table
+
+
+def _draw(found: list[tuple[FinishedTrials, _Stopping]], kinds: Sequence[Callable]) -> Figure:
     """Two panels a sweep, one above the other; three sweeps beside each other."""
-    per_row = min(2 if len(results) == 4 else 3, len(results))
-    blocks = [results[start : start + per_row] for start in range(0, len(results), per_row)]
+    per_row = min(2 if len(found) == 4 else 3, len(found))
+    blocks = [found[start : start + per_row] for start in range(0, len(found), per_row)]
     figure, every = panels(2 * per_row * len(blocks), 4.4 if per_row < 3 else 3.6, 2.4, per_row)
     for block, group in enumerate(blocks):
-        for row, (_, draw) in enumerate(kinds):
+        for row, draw in enumerate(kinds):
             for column in range(per_row):
                 axes = every[(2 * block + row) * per_row + column]
                 if column >= len(group):
                     axes.remove()
                     continue
-                draw(axes, group[column])
-                axes.set_xlim(0, max(len(group[column].plans) + 1, 3))
+                study, result = group[column]
+                draw(axes, study, result)
+                axes.set_xlim(0, max(len(result.plans) + 1, 3))
                 axes.xaxis.get_major_locator().set_params(integer=True)
                 if row == 0:
-                    set_title(axes, group[column].study.name, len(group[column].study.trials))
+                    set_title(axes, study.name, len(study.trials))
                 else:
                     axes.set_xlabel("budget, full trainings")
     shared_legend(figure)
     return figure
 
 
-def _draw_counts(axes: Axes, result: _Stopping) -> None:
+def _draw_counts(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
     budgets = [plan.budget for plan in result.plans]
     axes.plot(budgets, [plan.start for plan in result.plans], "^-", color=PLAN, markersize=5, lw=0.8, label="started")
     axes.plot(
@@ -182,7 +162,7 @@ def _draw_counts(axes: Axes, result: _Stopping) -> None:
     axes.set_ylabel("trials")
 
 
-def _draw_share(axes: Axes, result: _Stopping) -> None:
+def _draw_share(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
     budgets = [plan.budget for plan in result.plans]
     shares = [100 * plan.stop_at / plan.evaluations for plan in result.plans]
     axes.plot(budgets, shares, "o-", color=PLAN, markersize=3, lw=0.8, label="stopped after")
@@ -190,18 +170,18 @@ def _draw_share(axes: Axes, result: _Stopping) -> None:
     axes.set_ylabel("stopped after,\n% of training")
 
 
-def _draw_scores(axes: Axes, result: _Stopping) -> None:
-    table = result.table
+def _draw_scores(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
+    table = _table(study, result)
     axes.plot(table["budget"], table["full training"], color=REFERENCE, linestyle="--", lw=1.2, label="full training")
     axes.plot(
         table["budget"], table["plan"], color=PLAN, linestyle=":", lw=1.2, label="plan, on the trials that chose it"
     )
     axes.plot(table["budget"], table["plan, honest"], color=PLAN, lw=1.5, marker=".", label="plan, honest")
-    score_axis(axes, "y", f"expected best\n{result.study.sweep.metric}", result.study.bounds)
+    score_axis(axes, "y", f"expected best\n{study.sweep.metric}", study.bounds)
 
 
-def _draw_error(axes: Axes, result: _Stopping) -> None:
-    table = result.table
+def _draw_error(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
+    table = _table(study, result)
     axes.plot(table["budget"], 100 * table["error removed, plan"], color=PLAN, linestyle=":", lw=1.2)
     axes.plot(table["budget"], 100 * table["error removed, plan, honest"], color=PLAN, lw=1.5, marker=".")
     axes.axhline(0, color=REFERENCE, linestyle="--", linewidth=1.2)
@@ -211,16 +191,16 @@ def _draw_error(axes: Axes, result: _Stopping) -> None:
         axes.set_yticks([])
 
 
-def _middle(result: _Stopping) -> int:
+def _middle(study: FinishedTrials) -> int:
     """A budget to speak of: 10 full trainings, or half of the trials where they are few."""
-    return max(1, min(10, len(result.study.trials) // 2))
+    return max(1, min(10, len(study.trials) // 2))
 
 
-def _read_plan(result: _Stopping) -> str:
-    budget = _middle(result)
+def _read_plan(study: FinishedTrials, result: _Stopping) -> str:
+    budget = _middle(study)
     plan = result.plans[budget - 1]
-    name = f"{result.study.name}: for {count(budget, 'full training')}"
-    if plan.stop_at == plan.evaluations:
+    name = f"for {count(budget, 'full training')}"
+    if plan.in_full:
         return f"{name}, training {count(plan.start)} in full is best."
     return (
         f"{name}, start {plan.start}, stop after {plan.stop_at} of {plan.evaluations} evaluations "
@@ -228,13 +208,13 @@ def _read_plan(result: _Stopping) -> str:
     )
 
 
-def _read_gain(result: _Stopping) -> str:
-    budget = _middle(result)
+def _read_gain(study: FinishedTrials, result: _Stopping) -> str:
+    budget = _middle(study)
     plan = result.plans[budget - 1]
-    name = f"{result.study.name}: a budget of {count(budget, 'full training')}"
-    if result.study.scores.max() == result.study.scores.min():
+    name = f"a budget of {count(budget, 'full training')}"
+    if study.scores.max() == study.scores.min():
         return f"{name} finds {plan.full_training:.3f} however it is spent, as all trials do."
-    if plan.stop_at == plan.evaluations:
+    if plan.in_full:
         return f"{name} is expected to find {plan.full_training:.3f} in full, and no plan that stops early finds more."
     text = f"{name} is expected to find {plan.full_training:.3f} in full and {plan.expected:.3f} by the best plan"
     if plan.honest is None:
@@ -242,7 +222,7 @@ def _read_gain(result: _Stopping) -> str:
     gain = plan.honest - plan.full_training
     if gain < _NO_GAIN:
         return f"{text}; chosen and read on different trials the plan finds {plan.honest:.3f}, which is no gain."
-    removed = f", {percent(gain / (1 - plan.full_training))} of the error" if result.study.scores.max() <= 1 else ""
+    removed = f", {percent(gain / (1 - plan.full_training))} of the error" if study.scores.max() <= 1 else ""
     return (
         f"{text}; chosen and read on different trials the plan finds {plan.honest:.3f}, a gain of {gain:.3f}{removed}."
     )

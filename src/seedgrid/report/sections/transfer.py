@@ -9,36 +9,32 @@ import pandas as pd
 
 from seedgrid.analysis.transfer import SeedRanks, seed_ranks
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import grids
+from seedgrid.report.section import Section, of_each
+from seedgrid.report.sections.available import grid_scores
 from seedgrid.report.wording import count, listed, p_value
 
 _LEVEL = 0.05
 
 
 def init_seeds_across_tasks(studies: Sequence[FinishedTrials], shuffles: int = 10_000, seed: int = 0) -> Section:
-    """Init seeds ranked in each sweep, and whether the sweeps agree.
-
-    Args:
-        studies: two or more grids.
-        shuffles, seed: of the permutation test of the agreement.
-    """
+    """Init seeds ranked in each sweep, and whether the sweeps agree."""
     key, title = "init-seeds-across-tasks", "Init seeds across tasks"
-    given, missing = grids(studies)
+    found, missing = of_each(studies, grid_scores)
+    given = [study for study, _ in found]
     if len(given) < 2:
         missing.append("ranks are compared between at least two grids; name several sweeps")
-        return Section(key, title, "", "", missing=tuple(missing))
+        return Section(key, title, missing=missing)
     names = [str(number) for number in range(len(given))]
     try:
         ranks = seed_ranks(
-            {name: study.grid.scores for name, study in zip(names, given, strict=True)},
+            {name: scores for name, (_, scores) in zip(names, found, strict=True)},
             {name: study.grid.inits for name, study in zip(names, given, strict=True)},
             shuffles=shuffles,
             seed=seed,
         )
     except ValueError as error:
         missing.append(f"the sweeps' init seeds cannot be compared: {error}")
-        return Section(key, title, "", "", missing=tuple(missing))
+        return Section(key, title, missing=missing)
     for name, study in zip(names, given, strict=True):
         if ranks.left_out[name]:
             missing.append(
@@ -57,7 +53,7 @@ def init_seeds_across_tasks(studies: Sequence[FinishedTrials], shuffles: int = 1
         "the same weights of the new layer only where that layer has the same shape: the same model's width and number "
         "of classes."
     )
-    return Section(key, title, _reading(ranks, given), caption, table=pd.DataFrame(columns), missing=tuple(missing))
+    return Section(key, title, _reading(ranks, given), caption, table=pd.DataFrame(columns), missing=missing)
 
 
 def _reading(ranks: SeedRanks, given: Sequence[FinishedTrials]) -> str:

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axes import Axes
 
 from seedgrid.analysis.variance import AXES, Components, components, permutation_test
 from seedgrid.report.arrays import FinishedTrials
-from seedgrid.report.figures import REFERENCE, panels, set_title
-from seedgrid.report.section import Section
-from seedgrid.report.sections.available import grids
+from seedgrid.report.figures import REFERENCE, panel_each, percent_axis, set_title
+from seedgrid.report.section import Section, of_each, rows
+from seedgrid.report.sections.available import grid_scores
 from seedgrid.report.wording import count, listed, p_value, percent
 
 _TITLE = "Which seed matters"
@@ -25,29 +23,10 @@ _MOST_SHUFFLED = 100_000_000
 
 
 def variance_shares(studies: Sequence[FinishedTrials], level: float = 0.95, seed: int = 0) -> Section:
-    """Variance components of each grid, with F tests and permutation tests.
-
-    Args:
-        studies: of each sweep, its finished trials.
-        level: of the shares' intervals.
-        seed: of the intervals' draws and of the shuffles.
-    """
-    found: list[tuple[FinishedTrials, Components]] = []
-    rows, readings = [], []
-    given, missing = grids(studies)
-    for study in given:
-        try:
-            parts = components(study.grid.scores, level=level, seed=seed)
-        except ValueError as error:
-            missing.append(f"{study.name}: not available: {str(error).removeprefix('components: ')}")
-            continue
-        if parts.total == 0:
-            missing.append(f"{study.name}: not available: all {parts.trials} trials have the same score, no variance")
-            continue
-        study_rows = _rows(study, parts, seed)
-        rows += study_rows
-        readings.append(_reading(study, parts, study_rows))
-        found.append((study, parts))
+    """Variance components of each grid, with F tests and permutation tests."""
+    found, missing = of_each(studies, lambda study: _shares(study, level, seed))
+    if not found:
+        return Section("variance-shares", _TITLE, missing=missing)
     caption = (
         f"Share of the variance between single trials that comes from each seed, with {percent(level)} intervals: "
         "crossed random effects (Henderson's method 3), generalized confidence intervals (Weerahandi 1993). The "
@@ -57,21 +36,28 @@ def variance_shares(studies: Sequence[FinishedTrials], level: float = 0.95, seed
         f"range in up to {_SHUFFLES:,} shuffles, of the scores among the trials that share all other seeds, "
         "or of all scores over all cells (as Dodge et al. 2020 do, which mixes the other seed's effect in)."
     )
-    if any(parts.dropout is not None for _, parts in found):
+    if any(parts.dropout is not None for _, (parts, _) in found):
         caption += (
             " Where the dropout seed varies, shuffles also find a seed that does something only together with another, "
             "so the reading goes by F tests: of a seed against its pairs with the others (Satterthwaite's quasi-F, "
             "1946, as no exact test exists), of a pair against the residual."
         )
-    return Section(
-        key="variance-shares",
-        title=_TITLE,
-        reading="\n".join(readings),
-        caption=caption if found else "",
-        figure=_draw(found) if found else None,
-        table=pd.DataFrame(rows).astype({"seeds": "Int64"}) if rows else None,
-        missing=tuple(missing),
-    )
+    reading = "\n".join(_reading(study, *shares) for study, shares in found)
+    table = rows(found, lambda study, shares: shares[1]).astype({"seeds": "Int64"})
+    figure = panel_each(found, 4.2, 1.4 + 0.35 * max(len(parts.every) for _, (parts, _) in found), _draw)
+    return Section("variance-shares", _TITLE, reading, caption, figure, table, missing)
+
+
+def _shares(study: FinishedTrials, level: float, seed: int) -> tuple[Components, list[dict[str, object]]]:
+    """The components of a grid, and their rows of the table, with the tests."""
+    scores = grid_scores(study)
+    try:
+        parts = components(scores, level=level, seed=seed)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("components: ")) from None
+    if parts.total == 0:
+        raise ValueError(f"all {parts.trials} trials have the same score, no variance")
+    return parts, _rows(study, parts, seed)
 
 
 def _name(source: str) -> str:
@@ -94,7 +80,6 @@ def _rows(study: FinishedTrials, parts: Components, seed: int) -> list[dict[str,
                 within = permutation_test(grid.scores, part.name, "within", shuffles, seed)
         rows.append(
             {
-                "sweep": study.name,
                 "source": _name(part.name),
                 "seeds": seeds,
                 "standard deviation": math.sqrt(max(part.variance, 0.0)),
@@ -111,9 +96,9 @@ def _rows(study: FinishedTrials, parts: Components, seed: int) -> list[dict[str,
     return rows
 
 
-def _reading(study: FinishedTrials, parts: Components, rows: list[dict[str, object]]) -> str:
+def _reading(study: FinishedTrials, parts: Components, tested: list[dict[str, object]]) -> str:
     matter, open_, others = [], [], []
-    for part, row in zip(parts.every, rows, strict=True):
+    for part, row in zip(parts.every, tested, strict=True):
         if part.name not in AXES:
             continue
         p, test = row["p, permutation"], "permutation test"
@@ -159,22 +144,18 @@ def _verb(seeds: list[str]) -> str:
     return "matters" if len(seeds) == 1 else "matter"
 
 
-def _draw(found: list[tuple[FinishedTrials, Components]]) -> Figure:
-    figure, axes = panels(len(found), 4.2, 1.4 + 0.35 * max(len(parts.every) for _, parts in found))
-    for panel, (study, parts) in zip(axes, found, strict=True):
-        every = parts.every
-        at = np.arange(len(every))[::-1]
-        shares = np.array([part.share for part in every])
-        limits = np.array([[part.share_lower, part.share_upper] for part in every])
-        # Limits are quantiles and need not enclose an estimate that was cut at 0.
-        panel.hlines(at, limits[:, 0], limits[:, 1], color=REFERENCE, linewidth=1.5)
-        panel.plot(shares, at, "o", color=REFERENCE, markersize=6)
-        panel.set_yticks(at, [_name(part.name) for part in every])
-        panel.set_ylim(-0.6, len(every) - 0.4)
-        panel.set_xlim(-0.03, 1.03)
-        panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-        panel.grid(axis="x", color="#dddddd", linewidth=0.6)
-        panel.set_axisbelow(True)
-        panel.set_xlabel("share of the variance between trials")
-        set_title(panel, study.name, parts.trials)
-    return figure
+def _draw(axes: Axes, study: FinishedTrials, shares: tuple[Components, list[dict[str, object]]]) -> None:
+    parts = shares[0]
+    at = np.arange(len(parts.every))[::-1]
+    limits = np.array([[part.share_lower, part.share_upper] for part in parts.every])
+    # Limits are quantiles and need not enclose an estimate that was cut at 0.
+    axes.hlines(at, limits[:, 0], limits[:, 1], color=REFERENCE, linewidth=1.5)
+    axes.plot([part.share for part in parts.every], at, "o", color=REFERENCE, markersize=6)
+    axes.set_yticks(at, [_name(part.name) for part in parts.every])
+    axes.set_ylim(-0.6, len(at) - 0.4)
+    axes.set_xlim(-0.03, 1.03)
+    percent_axis(axes.xaxis)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("share of the variance between trials")
+    set_title(axes, study.name, parts.trials)
