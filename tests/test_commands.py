@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from seedgrid.commands import COMMANDS
-from seedgrid.composition import CONF
+from seedgrid.configs import CONF
 
 
 def seedgrid(*words, **options):

@@ -15,8 +15,10 @@ from hydra.core.override_parser.types import Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
 
-def check_words() -> list[str]:
-    """The overrides of this command; exits with one line if Hydra's grammar refuses a word of it, before Hydra does.
+def check_words() -> tuple[list[str], str | None]:
+    """The overrides of this command, and its ``--config-dir``.
+
+    Exits with one line if Hydra's grammar refuses a word of it, before Hydra does.
 
     A name with brackets, an equals sign, an umlaut or the like is no value of that grammar unless it is quoted.
     """
@@ -30,7 +32,7 @@ def check_words() -> list[str]:
         reason = refusal(word, swept)
         if reason is not None:
             sys.exit(f"error: {word}: {reason}")
-    return given.overrides
+    return given.overrides, given.config_dir
 
 
 def refusal(word: str, swept: bool) -> str | None:

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import hydra
 from hydra._internal.hydra import Hydra
@@ -16,16 +15,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from seedgrid.command_line import check_words
 from seedgrid.commands import Command
+from seedgrid.configs import CONF, given, left_alone
 from seedgrid.keys import instead
 
-# The configs: beside this file in a wheel, at the top of the repository in a checkout.
-_BESIDE = Path(__file__).with_name("conf")
-CONF = _BESIDE if _BESIDE.is_dir() else Path(__file__).parents[2] / "conf"
 VERSION_BASE = "1.3"  # of Hydra's behaviour
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -40,15 +37,19 @@ def run_command(command: Command, words: Sequence[str]) -> None:
         words: of the command line, from behind the command's name.
     """
     sys.argv[1:] = words  # where Hydra looks for them
-    overrides = check_words()
+    overrides, config_dir = check_words()
+    remark = left_alone() if command.name == "train" and config_dir is None else None
+    if remark is not None:
+        print(remark, file=sys.stderr)
     asked = os.environ.get(_FULL_ERROR)
     os.environ[_FULL_ERROR] = "1"  # or Hydra prints its errors itself, in many lines, and exits
-    try:
-        hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=command.name)(command)()
-    except Exception as error:
-        if asked == "1" or not _is_hydras(error):
-            raise
-        sys.exit(f"error: {explain(error, overrides, command.name)}")
+    with given(config_dir):
+        try:
+            hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=command.name)(command)()
+        except Exception as error:
+            if asked == "1" or not _is_hydras(error):
+                raise
+            sys.exit(f"error: {explain(error, overrides, command.name)}")
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def composing() -> Iterator[Hydra]:
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """A command's config, as the command line would compose it, without Hydra's own part.
+    """A command's config, as the command line would compose it where this process runs, without Hydra's own part.
 
     Args:
         name: of the command.
@@ -121,8 +122,7 @@ def _explain_group(word: str, name: str) -> str:
     if not any(key in each for each in own.pop("defaults") if isinstance(each, dict)):  # another command's group
         return f"{word}: no such key; {instead(key, own)}"
     if key != "seed" or value == "null":
-        options = sorted(path.stem for path in (CONF / key).glob("*.yaml"))
-        return f"{word}: {key} takes the name of one of its options: {', '.join(options)}"
+        return f"{word}: {key} takes the name of one of its options: {', '.join(_options(key))}"
     several = value.startswith("[") or OverridesParser.create().parse_override(word).is_sweep_override()
     init, order = (shlex.quote(f"seed.{name}={value.strip('[]')}") for name in ("init", "order"))
     both, pairs = (f"-m {init} {order} for a grid", "-m seed=paired") if several else (f"{init} {order}", "seed=paired")
@@ -152,14 +152,20 @@ def _explain_key(cause: ConfigAttributeError | ConfigKeyError, words: Sequence[s
             return f"{word}: no key of the sweeper grid; to start many and stop early add {_START_MANY}"
         there = ", ".join(str(name) for name in cause.parent_node if not str(name).startswith("_"))
         return f"{word}: no such key; {key.rpartition('.')[0]} has {there}"
-    for path in sorted((CONF / group).glob("*.yaml")) if inside else ():
-        option = OmegaConf.load(path)
-        if isinstance(option, DictConfig) and inside in _keys(option):
-            return f"{word}: no such key here; {group}={path.stem} has it"
+    for option, config in _options(group).items() if inside else ():
+        if isinstance(config, DictConfig) and inside in _keys(config):
+            return f"{word}: no such key here; {group}={option} has it"
     tree = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
     for name in ("hydra", "prepared", "rung"):  # Hydra's own, and the sweeper's
         tree.pop(name, None)
     return f"{word}: no such key; {instead(key, tree)}"
+
+
+def _options(group: str) -> dict[str, Container]:
+    """The options of a group, the package's and the user's, and what is in each."""
+    with composing() as hydra:
+        repository = hydra.config_loader.repository
+        return {name: repository.load_config(f"{group}/{name}").config for name in repository.get_group_options(group)}
 
 
 def _key(word: str) -> str:
