@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from seedgrid.command_line import command, quoted, refusal
+from seedgrid.command_line import refusal
+from seedgrid.shell import command, quoted
 
 
 def read_back(word):

@@ -1,18 +1,18 @@
-"""The words of a command line in Hydra's grammar: refused in one line that says how to quote, or quoted, or printed."""
+"""The words of a command line in Hydra's grammar: refused in one line that says how to quote."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser  # Hydra's own: which words are overrides and which belong to flags
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString, ValueType
+from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
+
+from seedgrid.shell import plain_or_quoted, quoted
 
 
 def check_words() -> tuple[list[str], str | None]:
@@ -58,7 +58,7 @@ def refusal(word: str, swept: bool) -> str | None:
         parser.parse_override(f"{key}=null" if equals else word)
     except HydraException:
         if not equals and Path(word).is_dir():
-            return f"not of the form key=value; a sweep's folder: {shlex.quote(f'sweep={_plain_or_quoted(word)}')}"
+            return f"not of the form key=value; a sweep's folder: {shlex.quote(f'sweep={plain_or_quoted(word)}')}"
         return f"not of the form key=value; a value with blanks is quoted: {_typed('key', 'a value')}"
     if key.startswith("seed."):
         return f"cannot be read; several seeds are swept over with -m: {key}=0,1,2 or '{key}=range(0,5)'"
@@ -66,45 +66,6 @@ def refusal(word: str, swept: bool) -> str | None:
         items = f"[{quoted('a (b)')},{quoted('c')}]"
         return f"cannot be read; texts that are not plain words are quoted: {shlex.quote(f'{key}={items}')}"
     return f"cannot be read; a text that is no plain word is quoted inside of the shell's quotes: {_typed(key, value)}"
-
-
-def quoted(value: str) -> str:
-    """A string as a value in Hydra's override grammar, whatever it contains."""
-    return QuotedString(value, Quote.double).with_quotes()
-
-
-def command(name: str, **values: str | Sequence[str]) -> str:
-    """A command of this project, to be pasted into a shell where this one was typed.
-
-    Args:
-        name: of the sub-command.
-        values: of its keys; several are a list.
-    """
-    words = [*_seedgrid(), name]
-    for key, value in values.items():
-        texts = [_plain_or_quoted(text) for text in ([value] if isinstance(value, str) else value)]
-        words.append(f"{key}={texts[0]}" if isinstance(value, str) else f"{key}=[{','.join(texts)}]")
-    return shlex.join(words)
-
-
-def _seedgrid() -> list[str]:
-    """How a shell finds the ``seedgrid`` of this environment: by its name, by its path, or through Python."""
-    typed = Path(sys.argv[0])
-    script = typed if typed.name == "seedgrid" else Path(sys.executable).with_name("seedgrid")
-    if not script.is_file():
-        return [sys.orig_argv[0], "-m", "seedgrid"]
-    found = shutil.which("seedgrid")
-    if found is not None and script.samefile(found):
-        return ["seedgrid"]
-    return [str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)]
-
-
-def _plain_or_quoted(text: str) -> str:
-    try:
-        plain = OverridesParser.create().parse_override(f"key=[{text}]").value() == [text]
-    except HydraException:
-        plain = False
-    return text if plain else quoted(text)
 
 
 def _typed(key: str, value: str) -> str:

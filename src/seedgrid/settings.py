@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from seedgrid.errors import InputError
 from seedgrid.keys import instead
@@ -158,19 +158,28 @@ class TrainerSettings(SettingsGroup):
     deterministic: bool
 
 
+def _or_variable(name: str, otherwise: str | None = None) -> BeforeValidator:
+    """Takes for None what an environment variable says, or else ``otherwise``."""
+    return BeforeValidator(lambda value: os.environ.get(name) or otherwise if value is None else value)
+
+
+_NOT_GIVEN = Field(None, validate_default=True)
+
+
 class LoggerSettings(SettingsGroup):
     """``logger``: where curves go besides the records.
 
     Attributes:
         kind: ``wandb``, ``csv`` or ``none``.
-        project, entity: of Weights & Biases; entity None: the user's default.
+        project, entity: of Weights & Biases; where they are not given, those of W&B's own variables, or else
+            ``seedgrid`` and None, the user's default.
         tags: added to the tags that every run has.
         offline: where runs go that W&B's servers do not get: ``records``, nowhere else; ``folders`` of W&B's own.
     """
 
     kind: Literal["wandb", "csv", "none"]
-    project: Annotated[str, Field(min_length=1)] = "seedgrid"
-    entity: str | None = None
+    project: Annotated[str, Field(min_length=1), _or_variable("WANDB_PROJECT", "seedgrid")] = _NOT_GIVEN
+    entity: Annotated[str | None, _or_variable("WANDB_ENTITY")] = _NOT_GIVEN
     tags: list[str] = []
     offline: Literal["records", "folders"] = "records"
 

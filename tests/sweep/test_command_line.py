@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from seedgrid.command_line import quoted
 from seedgrid.records.store import read_sweep
+from seedgrid.shell import quoted
 from seedgrid.sweep.status import SweepWatch
 from seedgrid.trials.asked import write_grid
 from seedgrid.trials.preparation import prepare

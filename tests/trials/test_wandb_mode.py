@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from seedgrid.command_line import command
 from seedgrid.errors import InputError
 from seedgrid.records.store import read_trial, trial_lock
+from seedgrid.settings import LoggerSettings
+from seedgrid.shell import command
 from seedgrid.trials.wandb_mode import (
     check_account,
     forget_other_runs,
@@ -212,6 +213,7 @@ def test_project_and_entity_are_wandbs_variables_unless_the_command_names_others
     assert (logger.project, logger.entity) == ("theirs", "team")
     logger = settings_of(["logger=wandb", "logger.project=mine", "logger.entity=me"]).logger
     assert (logger.project, logger.entity) == ("mine", "me")
+    assert LoggerSettings(kind="wandb").project == "theirs"  # as a report's, or of trials that had no logger
 
 
 def test_the_question_needs_no_wandb():

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 import wandb
 
-from seedgrid.command_line import command
 from seedgrid.model import module as module_under_test
 from seedgrid.records.record import TrialRecord
 from seedgrid.records.store import read_sweep, trial_lock
+from seedgrid.shell import command
 from seedgrid.sweep import upload as upload_module
 from seedgrid.sweep.upload import upload
 from seedgrid.trials import interrupt, wandb_run

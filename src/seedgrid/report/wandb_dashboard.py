@@ -16,7 +16,6 @@ import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-from seedgrid.command_line import command
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, read_trial
 from seedgrid.report.arrays import SEEDS, FinishedTrials
@@ -27,6 +26,7 @@ from seedgrid.report.sections.expected import expected_best
 from seedgrid.report.sections.scores import best_found
 from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings
+from seedgrid.shell import command
 from seedgrid.trials.wandb_mode import group_of, run_id
 from seedgrid.trials.wandb_run import PATIENCE, set_up
 

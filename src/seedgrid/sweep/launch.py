@@ -11,11 +11,11 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from seedgrid.command_line import quoted
 from seedgrid.errors import InputError, one_line
 from seedgrid.records.store import FINISHED, last_start, read_trial, trial_name
 from seedgrid.report.wording import count
 from seedgrid.seeds import Seeds
+from seedgrid.shell import quoted
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import Prepared

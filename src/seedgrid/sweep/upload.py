@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
@@ -130,8 +129,7 @@ class _Upload:
         """Where a trial goes: as it was told when it was trained, unless this command says otherwise."""
         logged = trial.get("logger") or {}
         logged = logged if logged.get("kind") == "wandb" else {}
-        project = self.settings.project or logged.get("project") or os.environ.get("WANDB_PROJECT") or "seedgrid"
-        entity = self.settings.entity or logged.get("entity") or os.environ.get("WANDB_ENTITY")
+        project, entity = (getattr(self.settings, key) or logged.get(key) for key in ("project", "entity"))
         return LoggerSettings(kind="wandb", project=project, entity=entity, tags=logged.get("tags", []))
 
     def _say(self) -> None:

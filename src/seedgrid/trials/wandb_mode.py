@@ -16,6 +16,7 @@ from filelock import FileLock
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.records.store import read_trial, status_now, trial_folders
+from seedgrid.shell import command
 
 # W&B's own server: under the one name since wandb 0.31, under the other before, and logins to either count.
 _SERVERS = ("api.forge.coreweave.com", "api.wandb.ai")
@@ -175,6 +176,4 @@ def upload_hint(sweep: Path, *, every: bool = False) -> str | None:
 
 def upload_command(sweep: Path) -> str:
     """What to type to send a sweep to W&B."""
-    from seedgrid.command_line import command
-
     return command("upload", sweep=str(sweep))
