@@ -33,7 +33,7 @@ from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.comparing import check_comparable
 from seedgrid.report.comparison import compare_trials
-from seedgrid.report.wording import p_value
+from seedgrid.wording import p_value
 
 
 def steps_of(study: FinishedTrials) -> int:

@@ -12,7 +12,7 @@ from seedgrid.analysis.comparison import LabelledGrid
 from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, Sweep
-from seedgrid.report.wording import count, listed
+from seedgrid.wording import count, listed
 
 SEEDS = ["init", "order", "dropout"]
 # Beyond it, trials without a common design would fill memory with empty cells.

@@ -19,7 +19,7 @@ from seedgrid.errors import InputError
 from seedgrid.report.arrays import SEEDS, FinishedTrials, check_whole
 from seedgrid.report.figures import MOST_MARKS, REFERENCE, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
-from seedgrid.report.wording import count, listed, p_value, percent
+from seedgrid.wording import count, listed, p_value, percent
 
 # Okabe and Ito's green and purple, which other figures use for validation schedules; no comparison shows those.
 METHOD_A, METHOD_B = "#009E73", "#CC79A7"

@@ -12,8 +12,8 @@ from rich.console import Console
 from seedgrid.errors import plain_exit
 from seedgrid.records.sources import SourceSettings, read_sources
 from seedgrid.records.tidy import check_ending, export_csv, export_parquet
-from seedgrid.report.wording import count
 from seedgrid.settings import read_config
+from seedgrid.wording import count
 
 
 class ExportSettings(SourceSettings):

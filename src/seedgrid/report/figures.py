@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from seedgrid.analysis.scores import metric_range
 from seedgrid.records.store import FINISHED
-from seedgrid.report.wording import count
+from seedgrid.wording import count
 
 # Okabe and Ito's palette, distinct for colour-blind readers; each colour has one meaning in all figures.
 TRIAL, BEST, DIVERGED, REFERENCE = "#56B4E9", "#0072B2", "#D55E00", "#555555"

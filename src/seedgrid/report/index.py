@@ -18,7 +18,7 @@ from seedgrid.report.comparing import validation_examples
 from seedgrid.report.figures import scores_by_sweep
 from seedgrid.report.page import cell, render, svg
 from seedgrid.report.sections.scores import best_found, recipe_in_words
-from seedgrid.report.wording import hours
+from seedgrid.wording import hours
 
 _COUNTED = (*FINISHED, "stopped", "failed", "running", "interrupted")
 Stamp = tuple[tuple[str, int, int], ...]

@@ -17,9 +17,9 @@ from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, check_whole, finished_trials
-from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import Count, SettingsGroup, read_config
 from seedgrid.shell import command
+from seedgrid.wording import count, hours, percent
 
 _RULE = (
     "No sweep is given, so this is a rule of thumb, after the trends in Dodge et al. (2020, Figures 6 and 7): start "

@@ -24,11 +24,11 @@ from seedgrid.report.section import Section
 from seedgrid.report.sections.divergence import divergence_by_seed
 from seedgrid.report.sections.expected import expected_best
 from seedgrid.report.sections.scores import best_found
-from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings
 from seedgrid.shell import command
 from seedgrid.trials.wandb_mode import group_of, run_id
 from seedgrid.trials.wandb_run import PATIENCE, set_up
+from seedgrid.wording import count
 
 EPOCH, STEP = "epoch", "trainer/global_step"
 # Lines and bars of a panel: unless told otherwise, W&B draws those of the first ten runs.

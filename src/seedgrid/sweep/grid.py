@@ -9,7 +9,6 @@ from pathlib import Path
 
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.store import FINISHED, check_finished, read_trial, status_now, trial_name
-from seedgrid.report.wording import count, hours
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, gpu_server, job_of, launch, settle_per_gpu
@@ -19,6 +18,7 @@ from seedgrid.trials import interrupt
 from seedgrid.trials.asked import write_grid
 from seedgrid.trials.devices import workers
 from seedgrid.trials.preparation import Prepared, prepare
+from seedgrid.wording import count, hours
 
 
 def run_grid(engine: Engine, params: dict[str, str], arguments: list[str]) -> Sequence[object]:

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 
 from seedgrid.errors import InputError, one_line
 from seedgrid.records.store import FINISHED, last_start, read_trial, trial_name
-from seedgrid.report.wording import count
 from seedgrid.seeds import Seeds
 from seedgrid.shell import quoted
 from seedgrid.sweep.expand import PlannedSweep
@@ -21,6 +20,7 @@ from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import score_at
 from seedgrid.trials.sharing import mps_server, trials_a_gpu
+from seedgrid.wording import count
 
 # A worker that the system kills takes joblib's other workers along; so often what is left is launched again.
 RELAUNCHES = 5

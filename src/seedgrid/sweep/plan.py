@@ -18,13 +18,13 @@ from seedgrid.errors import InputError
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.records.store import FINISHED, read_sweep, read_trial, trial_name
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.report.wording import percent
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Count, Positive, SettingsGroup, checked, steps_per_epoch
 from seedgrid.sweep.draws import draw_order
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import FILE, Expected, Rung, StartMany, read_start_many
+from seedgrid.wording import percent
 
 KEY = "hydra.sweeper"
 MOST_STARTED = 200  # by the planner, as in the paper

@@ -13,7 +13,6 @@ from filelock import Timeout
 
 from seedgrid.errors import refusal
 from seedgrid.records.store import trial_lock
-from seedgrid.report.wording import count
 from seedgrid.sweep.expand import plan_sweeps
 from seedgrid.sweep.grid import print_duration, print_left, run_command, statuses
 from seedgrid.sweep.launch import RELAUNCHES, Engine, gpu_server, launch, settle_per_gpu
@@ -24,6 +23,7 @@ from seedgrid.sweep.summary import compare_sweeps, print_commands, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.rungs import Expected
+from seedgrid.wording import count
 
 
 def run_start_many(

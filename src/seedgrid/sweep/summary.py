@@ -13,13 +13,13 @@ from seedgrid.errors import InputError, refusal
 from seedgrid.files import write_whole
 from seedgrid.records.store import FINISHED, Sweep, read_sweep, read_trial, trial_folders, trial_name
 from seedgrid.report import figures
-from seedgrid.report.wording import count, hours
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.shell import command
 from seedgrid.trials import best_model
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.wandb_mode import upload_hint
+from seedgrid.wording import count, hours
 
 
 def summarize(

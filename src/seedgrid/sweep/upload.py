@@ -17,9 +17,9 @@ from rich.progress import Progress
 from seedgrid.errors import InputError, one_line, plain_exit
 from seedgrid.records.rows import read_rows
 from seedgrid.records.store import find_sweeps, trial_folders
-from seedgrid.report.wording import count
 from seedgrid.settings import LoggerSettings, SettingsGroup, read_config
 from seedgrid.trials.wandb_mode import check_account, is_sent, read_shown, run_lock
+from seedgrid.wording import count
 
 _AT_ONCE = 8
 # Seconds to wait for W&B's servers, of whom much is asked at once.

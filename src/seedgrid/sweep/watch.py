@@ -15,9 +15,9 @@ from rich.table import Table
 
 from seedgrid.errors import plain_exit
 from seedgrid.records.store import find_sweeps
-from seedgrid.report.wording import count, hours, percent
 from seedgrid.settings import SettingsGroup, read_config
 from seedgrid.sweep.status import RunningTrial, SweepStatus, SweepWatch
+from seedgrid.wording import count, hours, percent
 
 # Looks without a running trial after which a sweep is over. Between two trials, and more so between two rungs, when
 # workers start anew, there are some in a sweep that goes on.

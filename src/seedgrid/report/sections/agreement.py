@@ -13,7 +13,7 @@ from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import REFERENCE, TRIAL, panel_each, percent_axis, set_title
 from seedgrid.report.section import Section, lines, of_each, rows
 from seedgrid.report.sections.predictions import read_best_logits
-from seedgrid.report.wording import count, percent
+from seedgrid.wording import count, percent
 
 _ALL, _CONVERGED = "all", "not diverged"
 

@@ -12,7 +12,7 @@ from seedgrid.analysis.stopping import Plan
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import PLAN, REFERENCE, panel_each, score_axis, set_title
 from seedgrid.report.section import Section, lines, rows
-from seedgrid.report.wording import count, hours, percent
+from seedgrid.wording import count, hours, percent
 
 _ROUNDING = 1e-12  # of scores
 

@@ -13,7 +13,7 @@ from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import NOT_RUN, draw_validation_curves, panel_each, set_title
 from seedgrid.report.section import Section, lines, of_each
 from seedgrid.report.sections.available import check_sample
-from seedgrid.report.wording import count, percent
+from seedgrid.wording import count, percent
 
 SHOWN = 20  # curves, as in the paper
 _EARLY = 0.25  # share of training after which most plans of the paper stop

@@ -15,7 +15,7 @@ from seedgrid.analysis.variance import permutation_test
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import DIVERGED, PAGE_WIDTH, REFERENCE, percent_axis
 from seedgrid.report.section import Section, lines, of_each
-from seedgrid.report.wording import count, p_value, percent
+from seedgrid.wording import count, p_value, percent
 
 _SHUFFLES = 1_000
 _MOST_LABELS = 40  # seeds named under a panel

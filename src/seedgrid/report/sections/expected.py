@@ -24,7 +24,7 @@ from seedgrid.report.figures import (
 )
 from seedgrid.report.section import Section, lines, of_each
 from seedgrid.report.sections.available import check_sample
-from seedgrid.report.wording import percent
+from seedgrid.wording import percent
 
 ALL, EPOCHS, END = "all evaluations", "once an epoch", "once, at the end"
 _COLOURS = {ALL: BEST, EPOCHS: EPOCH_ENDS, END: TRAINING_END}

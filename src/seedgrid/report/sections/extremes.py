@@ -14,7 +14,7 @@ from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import BEST, WORST, panel_each, score_axis, set_title
 from seedgrid.report.section import Section, of_each, rows
 from seedgrid.report.sections.available import grid_scores
-from seedgrid.report.wording import p_value, percent
+from seedgrid.wording import p_value, percent
 
 # A density of fewer different scores says more about the kernel than about the trials.
 _LEAST_FOR_DENSITY = 5

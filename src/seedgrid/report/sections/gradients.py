@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import panels, set_title
 from seedgrid.report.section import Section, lines, of_each, rows
-from seedgrid.report.wording import count
+from seedgrid.wording import count
 
 _DRAWN = 6  # groups a panel
 _SMALL = 0.1  # of the healthy trials' norm: a step of the figure's axis

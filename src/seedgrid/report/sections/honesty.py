@@ -13,7 +13,7 @@ from seedgrid.report.figures import BEST, REFERENCE, count_axis, panel_each, sco
 from seedgrid.report.section import Section, lines, of_each, rows
 from seedgrid.report.sections.available import check_sample
 from seedgrid.report.sections.predictions import read_classes
-from seedgrid.report.wording import count, percent
+from seedgrid.wording import count, percent
 
 
 def honest_best_found(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.section import Section
-from seedgrid.report.wording import count
+from seedgrid.wording import count
 
 # By task and metric: the range of BERT-large's scores published before the paper, and the paper's best found (Table 1).
 _PUBLISHED = {

@@ -20,7 +20,7 @@ from seedgrid.report.figures import (
 )
 from seedgrid.report.section import Section, lines, of_each, rows
 from seedgrid.report.sections.available import grid_scores
-from seedgrid.report.wording import count, listed, percent
+from seedgrid.wording import count, listed, percent
 
 # Beyond, a cell is smaller than a pixel.
 _MOST_CELLS = 1_000_000

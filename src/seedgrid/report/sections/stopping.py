@@ -15,7 +15,7 @@ from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import PLAN, REFERENCE, count_axis, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section, lines, of_each
 from seedgrid.report.sections.available import check_sample
-from seedgrid.report.wording import count, listed, percent
+from seedgrid.wording import count, listed, percent
 
 MOST_BUDGET, MOST_STARTED = 30, 200  # the paper's
 # Time grows with the square of the number of different scores.

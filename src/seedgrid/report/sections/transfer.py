@@ -11,7 +11,7 @@ from seedgrid.analysis.transfer import SeedRanks, seed_ranks
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.section import Section, of_each
 from seedgrid.report.sections.available import grid_scores
-from seedgrid.report.wording import count, listed, p_value
+from seedgrid.wording import count, listed, p_value
 
 _LEVEL = 0.05
 

@@ -14,7 +14,7 @@ from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import REFERENCE, panel_each, percent_axis, set_title
 from seedgrid.report.section import Section, of_each, rows
 from seedgrid.report.sections.available import grid_scores
-from seedgrid.report.wording import count, listed, p_value, percent
+from seedgrid.wording import count, listed, p_value, percent
 
 _TITLE = "Which seed matters"
 _SHUFFLES = 10_000

@@ -1,4 +1,4 @@
-"""How a reading says numbers."""
+"""How a sentence says numbers."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seedgrid.report.wording import percent
+from seedgrid.wording import percent
 
 
 @pytest.mark.parametrize(
