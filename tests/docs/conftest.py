@@ -80,7 +80,7 @@ def _commands(text: str) -> list[tuple[str, list[str]]]:
 def _masked(text: str) -> str:
     """Without what differs from machine to machine: scores, seconds, precision, and the seeds that came out best."""
     text = re.sub(r"-?\d+\.\d+", "0.0", text)
-    text = re.sub(r"\d+ s\b", "0 s", text)
+    text = re.sub(r"\d+ (s|min|h)\b", "0 s", text)
     text = re.sub(r"(init|order) \d+", r"\1 0", text)
     text = text.replace("on cpu, bf16-mixed", "on cpu, 32-true")
     return " ".join(text.split())
