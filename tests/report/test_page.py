@@ -28,7 +28,7 @@ def section() -> Section:
 
 
 def write(sections, folder):
-    return write_report(sections, folder, title="What the seeds did", notes=["a note"])
+    return write_report(sections, folder, title="What the seeds did", notes=["a note"], named=["runs/a"])
 
 
 def test_the_page_needs_no_other_file(section, tmp_path):
@@ -93,11 +93,13 @@ def test_a_folder_that_is_no_report_is_refused(there, tmp_path):
         check_output(tmp_path, "What the seeds did", ["runs/a"])
 
 
-def test_a_page_of_one_kind_does_not_replace_one_of_another(section, tmp_path):
+def test_a_page_does_not_replace_one_of_another_kind_or_of_other_sweeps(section, tmp_path):
     write([section], tmp_path / "report")
     check_output(tmp_path / "report", "What the seeds did", ["runs/a"])
     with pytest.raises(InputError, match="is no page"):
         check_output(tmp_path / "report", "Method or seed", ["runs/a"])
+    with pytest.raises(InputError, match="of other sweeps or files"):
+        check_output(tmp_path / "report", "What the seeds did", ["runs/b"])
 
 
 def test_a_file_is_no_folder_for_a_report(tmp_path):

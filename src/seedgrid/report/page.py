@@ -81,7 +81,7 @@ def write_report(
     *,
     title: str,
     notes: Sequence[str],
-    named: Sequence[str | Path] = (),
+    named: Sequence[str | Path],
     made_of: str = "",
     advance: Callable[[str], object] = lambda what: None,
 ) -> Path:
