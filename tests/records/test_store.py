@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
+from seedgrid.records import index as index_module
+from seedgrid.records.index import Index
 from seedgrid.records.store import (
     check_finished,
     read_seeds,
@@ -77,6 +79,22 @@ def write_trial(
     }
     (folder / "trial.json").write_text(json.dumps(trial))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Trials are entered into an index as soon as they are read, however new they are."""
+    monkeypatch.setattr(index_module, "SETTLED", 0)
+
+
+def learn(sweep: Path) -> None:
+    """Leave an index of all of a sweep's trials in its folder, unknown to this process."""
+    index = Index(sweep)
+    for _, folder in trial_folders(sweep):
+        index.find(folder, whole=True)
+        check_finished(folder, index)
+    index.save()
+    assert (sweep / ".cache" / "index.parquet").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------- names
@@ -143,11 +161,13 @@ def test_a_folder_that_is_not_there_has_no_trials(tmp_path):
 # ------------------------------------------------------------------------------------------------------------ frames
 
 
-@pytest.fixture
-def sweep(tmp_path):
+@pytest.fixture(params=[False, True], ids=["", "indexed"])
+def sweep(tmp_path, request):
     write_trial(tmp_path, Seeds(init=1), [0.9, 0.6, 0.8, 0.7, 0.8])
     write_trial(tmp_path, Seeds(init=0, order=1), [0.5, 0.5, 0.5, 0.4, 0.5])
     write_trial(tmp_path, Seeds(init=0), [0.5, 0.7, 0.6, 0.6, 0.75])
+    if request.param:
+        learn(tmp_path)
     return tmp_path
 
 
@@ -306,8 +326,7 @@ def test_a_failed_trials_error_is_kept_and_it_has_not_diverged(tmp_path):
 
 
 def test_listing_trials_reads_no_losses(sweep):
-    for folder in sweep.iterdir():
-        path = folder / "train_loss.parquet"
+    for path in sweep.glob("*/train_loss.parquet"):
         content = bytearray(path.read_bytes())
         content[4:200] = bytes(196)  # its rows are counted at the end of the file
         path.write_bytes(content)
@@ -378,6 +397,7 @@ def test_a_damaged_table_is_named(sweep, content, status):
 @pytest.mark.parametrize("status", ["completed", "nonfinite"])
 def test_a_finished_trial_without_its_evaluations_is_named(tmp_path, status):
     folder = write_trial(tmp_path, Seeds(), [0.5, 0.6], status=status)
+    learn(tmp_path)
     (folder / "evaluations.parquet").unlink()
     expected = f"{folder / 'evaluations.parquet'}: missing; redo=true runs the trial again"
     assert refusal(read_sweep, tmp_path) == expected
@@ -446,14 +466,18 @@ def test_predictions_of_other_evaluations_do_not_pass_the_check(tmp_path):
 
 def test_a_record_under_the_name_of_another_trial_is_refused(tmp_path):
     folder = write_trial(tmp_path, Seeds(init=1), [0.5, 0.6])
+    learn(tmp_path)
     folder.rename(tmp_path / "init=002,order=000")
     with pytest.raises(InputError, match=r"init=002,order=000/trial\.json: holds the trial of init 1, order 0, "):
         read_sweep(tmp_path)
 
 
-def test_trials_of_two_configurations_in_one_folder_are_refused_with_what_differs(tmp_path):
+@pytest.mark.parametrize("indexed", [False, True])
+def test_trials_of_two_configurations_in_one_folder_are_refused_with_what_differs(tmp_path, indexed):
     same = {"data.validation": "0123456789abcdef"}
     write_trial(tmp_path, Seeds(init=0), [0.5, 0.6], identity={**same, "recipe.epochs": 3})
     write_trial(tmp_path, Seeds(init=1), [0.5, 0.6], identity={**same, "recipe.epochs": 4})
+    if indexed:
+        learn(tmp_path)
     with pytest.raises(InputError, match=r"init=001.*another configuration .*\(recipe\.epochs was 3, now 4\); move"):
         read_sweep(tmp_path)

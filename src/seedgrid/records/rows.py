@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
-from seedgrid.records.store import NORMS, check_complete
+from seedgrid.records.store import NORMS, check_complete, read_table
 
 _NO_COLUMNS = ("step", "epoch", "seconds")
 Row = tuple[int, dict[str, float]]
@@ -48,7 +47,7 @@ def read_rows(folder: Path, trial: dict[str, Any]) -> list[Row]:
     tables = {}
     for name in ("train_loss.parquet", NORMS, "evaluations.parquet"):
         try:
-            tables[name] = pq.read_table(folder / name).to_pylist()
+            tables[name] = read_table(folder / name).to_pylist()
         except FileNotFoundError:
             if name != NORMS:
                 raise InputError(f"{folder / name}: missing; redo=true runs the trial again") from None

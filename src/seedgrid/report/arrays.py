@@ -19,7 +19,7 @@ SEEDS = ["init", "order", "dropout"]
 _MOST_CELLS = 10_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FinishedTrials:
     """The finished trials of a sweep, in the order of their seeds.
 

@@ -32,6 +32,7 @@ Study, Found = TypeVar("Study"), TypeVar("Found")
 _TOUCHES = 1e-9  # a tick on a limit, but for rounding
 # Beyond so many marks, an SVG gets a picture of them.
 MOST_MARKS = 2_000
+_MOST_CURVES = 1_000  # of a picture that has them all otherwise
 
 
 def panels(number: int, width: float, height: float, per_row: int = 4) -> tuple[Figure, list[Axes]]:
@@ -304,13 +305,28 @@ def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
 def validation_curves(
     trials: pd.DataFrame, evaluations: pd.DataFrame, metric: str, diverged_at: float | None, title: str
 ) -> Figure:
-    """Score of every trial at its evaluations as a figure of its own; see ``draw_validation_curves``."""
+    """Score of every trial at its evaluations as a figure of its own; see ``draw_validation_curves``.
+
+    Of more than 1,000 trials so many are drawn, chosen evenly over the ranking of best found.
+    """
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
-    draw_validation_curves(axes, trials, evaluations, metric, diverged_at)
-    axes.set_title(f"{title}\n{count(len(trials))}", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    shown = evenly_ranked(trials, "best_found", _MOST_CURVES)
+    if len(shown) < len(trials):
+        evaluations = evaluations.merge(shown[_SEEDS], on=_SEEDS)
+    draw_validation_curves(axes, shown, evaluations, metric, diverged_at)
+    more = "" if len(shown) == len(trials) else f", {len(shown):,} of them drawn"
+    axes.set_title(f"{title}\n{count(len(trials))}{more}", fontsize=10)
+    # Among very many curves, to look for the place that hides the least of them takes longer than to draw them.
+    axes.legend(frameon=False, fontsize=8, loc="best" if len(shown) <= 100 else "lower right")
     return figure
+
+
+def evenly_ranked(trials: pd.DataFrame, by: str, most: int) -> pd.DataFrame:
+    """At most so many of these trials, evenly over their ranking by a column, the best and the lowest among them."""
+    ranked = trials.sort_values([by, *_SEEDS], kind="stable", na_position="first")
+    places = np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
+    return ranked.iloc[places]
 
 
 def draw_validation_curves(

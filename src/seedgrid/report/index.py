@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -89,9 +90,16 @@ class SweepIndex:
 
 
 def _stamp(folder: Path) -> Stamp:
-    files = [path / name for _, path in trial_folders(folder) for name in ("trial.json", "evaluations.parquet")]
-    found = ((str(file), file.stat()) for file in files if file.exists())
-    return tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in found)
+    found = []
+    for _, path in trial_folders(folder):
+        for name in ("trial.json", "evaluations.parquet"):
+            file = f"{path}/{name}"
+            try:
+                stat = os.stat(file)
+            except FileNotFoundError:
+                continue
+            found.append((file, stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
 
 
 def _read(name: str, folder: Path, stamp: Stamp) -> Seen:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
-from seedgrid.settings import Settings, read_seeds, read_settings
+from seedgrid.settings import Settings, checked, read_seeds, read_settings
 
 SEED_KEYS = tuple(f"seed.{name}" for name in Seeds.model_fields)
 
@@ -153,14 +153,22 @@ def _values(override: Override) -> list[str]:
 
 
 def _grid(point: DictConfig, seed_axes: dict[str, list[str]]) -> tuple[Seeds, ...]:
-    seeds: dict[Seeds, None] = {}
-    for values in itertools.product(*seed_axes.values()):
-        for key, value in zip(seed_axes, values, strict=True):
+    axes: dict[str, list[int]] = {}
+    for key, values in seed_axes.items():
+        for value in values:
             try:
-                number = int(value)
+                axes.setdefault(key, []).append(int(value))
             except ValueError:
                 raise InputError(f"{key}={value}: a seed is an integer from 0 to 2**32 - 1") from None
-            OmegaConf.update(point, key, number)
-        # An interpolation such as seed.order=${seed.init} takes its value here, trial by trial.
-        seeds[read_seeds(point)] = None
+    seeds: dict[Seeds, None] = {}
+    others = OmegaConf.to_container(point.seed, resolve=False)
+    following = any(OmegaConf.is_interpolation(point.seed, name) for name in others)
+    for numbers in itertools.product(*axes.values()):
+        if following:  # such as seed.order=${seed.init}: it takes its value here, trial by trial
+            for key, number in zip(axes, numbers, strict=True):
+                OmegaConf.update(point, key, number)
+            seeds[read_seeds(point)] = None
+        else:
+            own = zip((key.removeprefix("seed.") for key in axes), numbers, strict=True)
+            seeds[checked(Seeds, others | dict(own), "seed")] = None
     return tuple(seeds)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seedgrid.errors import InputError, plain_exit
-from seedgrid.records.store import FINISHED, check_finished, read_trial, status_now, trial_name
+from seedgrid.records.index import index_of
+from seedgrid.records.store import ENDED, FINISHED, check_finished, read_trial, status_now, trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, gpu_server, job_of, launch, settle_per_gpu
@@ -81,20 +82,23 @@ def _left(sweep: PlannedSweep) -> dict[Seeds, str]:
 def statuses(sweep: PlannedSweep, trials: Sequence[Seeds]) -> dict[Seeds, str]:
     """What the records say of trials; a damaged record is an InputError unless it is to be done again."""
     status = {}
+    index = index_of(Path(sweep.settings.sweep))
     for seeds in trials:
         folder = Path(sweep.settings.sweep) / trial_name(seeds)
         status[seeds] = "missing"
         if not (folder / "trial.json").exists():
             continue
         try:
-            recorded = read_trial(folder)["status"]
-            if recorded in (*FINISHED, "stopped"):
-                check_finished(folder)
+            known = index.find(folder, whole=True)
+            recorded = (read_trial(folder) if known is None else known.trial)["status"]
+            if known is None and recorded in ENDED:
+                check_finished(folder, index)
             status[seeds] = status_now(recorded, folder)
         except InputError:
             if not sweep.settings.redo:
                 raise
             status[seeds] = "damaged"
+    index.save()
     return status
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from seedgrid.errors import InputError
-from seedgrid.records.store import FINISHED, read_trial
+from seedgrid.records.store import FINISHED, read_table, read_trial
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -63,7 +62,7 @@ class SweepProgress:
                 if changed == seen.changed:
                     continue
                 trial = read_trial(folder)
-                curve = pq.read_table(folder / "evaluations.parquet", columns=["step", "score"])
+                curve = read_table(folder / "evaluations.parquet")
             except (OSError, InputError, pa.ArrowException):
                 continue  # not there yet, or damaged: said where the trial is run
             seen.changed = changed

@@ -11,10 +11,19 @@ from pathlib import Path
 from statistics import fmean
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from seedgrid.errors import InputError
-from seedgrid.records.store import FINISHED, check_complete, is_running, locked_trials, read_trial, trial_folders
+from seedgrid.records.index import Index, index_of
+from seedgrid.records.store import (
+    ENDED,
+    FINISHED,
+    check_complete,
+    is_running,
+    locked_trials,
+    read_table,
+    read_trial,
+    trial_folders,
+)
 from seedgrid.seeds import Seeds
 from seedgrid.trials.asked import read_grid
 from seedgrid.trials.rungs import StartMany, read_start_many
@@ -135,16 +144,18 @@ class SweepWatch:
     def _records(self) -> tuple[dict[str, _Record], dict[str, str]]:
         """Records by name, in the order of their seeds; and what is wrong with those that cannot be read."""
         records, damaged = {}, {}
+        index = index_of(self.folder)
         for seeds, trial in trial_folders(self.folder):
             try:
                 written = (trial / "trial.json").stat().st_mtime_ns
                 if self.seen.get(trial.name, (None,))[0] != written:
-                    self.seen[trial.name] = written, _read(seeds, trial, written)
+                    self.seen[trial.name] = written, _read(seeds, trial, written, index)
                 records[trial.name] = self.seen[trial.name][1]
             except FileNotFoundError:
                 continue  # moved aside just now
             except InputError as error:
                 damaged[trial.name] = str(error)
+        index.save()
         return records, damaged
 
     def _starting(self) -> list[str]:
@@ -177,16 +188,20 @@ class _Record:
     written: float
 
 
-def _read(seeds: Seeds, folder: Path, written: int) -> _Record:
-    trial = read_trial(folder)
+def _read(seeds: Seeds, folder: Path, written: int, index: Index) -> _Record:
+    known = index.find(folder)
+    trial = read_trial(folder) if known is None else known.trial
     path = folder / "evaluations.parquet"
     try:
-        curve = pq.read_table(path, columns=["step", "score"])
+        curve = read_table(path) if known is None else known.evaluations
     except (OSError, pa.ArrowException) as error:
         reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
         raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
     pairs = list(zip(curve["step"].to_pylist(), curve["score"].to_pylist(), strict=True))
-    check_complete(folder, trial, [step for step, _ in pairs])
+    if known is None:
+        check_complete(folder, trial, [step for step, _ in pairs])
+        if trial["status"] in ENDED:
+            index.add(folder, trial, curve)
     try:
         return _Record(
             seeds=seeds,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from seedgrid.errors import InputError, refusal
 from seedgrid.files import write_whole
+from seedgrid.records.index import index_of
 from seedgrid.records.store import FINISHED, Sweep, read_sweep, read_trial, trial_folders, trial_name
 from seedgrid.report import figures
 from seedgrid.seeds import Seeds
@@ -160,10 +161,11 @@ def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bo
 
 def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str]) -> bool:
     failures = dict(errors)
+    index = index_of(folder)
     for seeds in planned:
         path = folder / trial_name(seeds)
         try:
-            trial = read_trial(path)
+            trial = read_trial(path, index)
         except InputError:
             continue
         if trial["status"] == "failed":
@@ -213,9 +215,7 @@ def compare_sweeps(folders: list[Path]) -> None:
 
 def seconds_a_trial(folder: Path) -> float | None:
     """Mean seconds of a sweep's completed trials; None without any."""
-    seconds = [
-        trial["seconds"]
-        for trial in (read_trial(path) for _, path in trial_folders(folder))
-        if trial["status"] == "completed"
-    ]
+    index = index_of(folder)
+    trials = [read_trial(path, index) for _, path in trial_folders(folder)]
+    seconds = [trial["seconds"] for trial in trials if trial["status"] == "completed"]
     return sum(seconds) / len(seconds) if seconds else None

@@ -17,6 +17,7 @@ from seedgrid.data.tokens import cached_tokens, read_cut, read_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.model.pretrained import PACKABLE, digested_files, locate, weights_digest
+from seedgrid.records.index import index_of
 from seedgrid.records.store import differences, is_running, locked_trials, read_trial, trial_folders
 from seedgrid.settings import Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
@@ -249,9 +250,10 @@ def _check_classes(settings: Settings, data: TaskData) -> None:
 
 def refuse_other_configuration(folder: Path, contents: dict[str, Any]) -> None:
     """Raise InputError if the folder's trials were run with another configuration; names the keys that differ."""
+    index = index_of(folder)
     for _, path in trial_folders(folder):
         try:
-            before = read_trial(path)["identity"]
+            before = read_trial(path, index)["identity"]
         except InputError:
             continue  # damaged: said where the trial is read, with the remedy
         changes = differences(before, contents)

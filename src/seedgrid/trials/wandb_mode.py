@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
+from seedgrid.records.index import Index, index_of
 from seedgrid.records.store import read_trial, status_now, trial_folders
 from seedgrid.shell import command
 
@@ -120,9 +121,9 @@ def group_of(sweep: Path) -> str:
     return sweep.resolve().name
 
 
-def read_shown(folder: Path) -> dict[str, Any]:
-    """A trial's ``trial.json`` as W&B is to show it: with the status that it has by now."""
-    trial = read_trial(folder)
+def read_shown(folder: Path, index: Index | None = None) -> dict[str, Any]:
+    """As :func:`seedgrid.records.store.read_trial`, for W&B to show it: with the status that it has by now."""
+    trial = read_trial(folder, index)
     return trial | {"status": status_now(trial["status"], folder)}
 
 
@@ -165,7 +166,8 @@ def upload_hint(sweep: Path, *, every: bool = False) -> str | None:
         sweep: its folder.
         every: count also the trials that had another logger, or none.
     """
-    trials = [(folder, read_shown(folder)) for _, folder in trial_folders(sweep)]
+    index = index_of(sweep)
+    trials = [(folder, read_shown(folder, index)) for _, folder in trial_folders(sweep)]
     logged = [(folder, trial) for folder, trial in trials if every or trial.get("logger", {}).get("kind") == "wandb"]
     sent = sum(is_sent(folder, trial) for folder, trial in logged)
     if sent == len(logged) or is_disabled():

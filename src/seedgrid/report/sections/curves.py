@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from seedgrid.analysis.correlation import RankCorrelation, rank_correlation
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.figures import NOT_RUN, draw_validation_curves, panel_each, set_title
+from seedgrid.report.figures import NOT_RUN, draw_validation_curves, evenly_ranked, panel_each, set_title
 from seedgrid.report.section import Section, lines, of_each
 from seedgrid.report.sections.available import check_sample
 from seedgrid.wording import count, percent
@@ -21,7 +21,7 @@ _EARLY = 0.25  # share of training after which most plans of the paper stop
 
 def curves(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Figure 4: curves of trials chosen evenly over the ranking of best found."""
-    chosen = [(study, _evenly_ranked(study)) for study in studies]
+    chosen = [(study, evenly_ranked(study.trials, "score", SHOWN)) for study in studies]
     figure = panel_each(chosen, 5.5, 3.6, _draw_curves, per_row=2)
     missing = [
         f"{study.name}: no threshold of divergence is known, so none is drawn"
@@ -48,12 +48,6 @@ def _draw_curves(axes: Axes, study: FinishedTrials, shown: pd.DataFrame) -> None
     draw_validation_curves(axes, shown, evaluations, study.sweep.metric, study.sweep.diverged_at)
     more = "" if len(shown) == len(study.trials) else f"{len(shown)} of them drawn"
     set_title(axes, study.name, len(study.trials), more)
-
-
-def _evenly_ranked(study: FinishedTrials) -> pd.DataFrame:
-    ranked = study.trials.sort_values(["score", *SEEDS], kind="stable")
-    places = np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int)
-    return ranked.iloc[places]
 
 
 def _read_curves(study: FinishedTrials) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,18 +28,8 @@ def read_classes(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: there are no predictions, a file of them is missing or damaged, or there are too many to hold.
     """
-    evaluations = study.sweep.evaluations
-    steps = np.unique(evaluations.loc[evaluations["step"] > 0, "step"])
-    rows = study.trials["best_step"].notna().to_numpy()
-    classes, labels = None, np.empty(0)
-    for row, (recorded, logits, labels) in enumerate(_read(study, rows)):
-        if classes is None:
-            shape = (int(rows.sum()), len(steps), len(labels))
-            _check_size(shape)
-            classes = np.full(shape, MISSING, np.int8 if logits.shape[2] <= np.iinfo(np.int8).max else np.int16)
-        after_start = recorded > 0
-        classes[row, np.searchsorted(steps, recorded[after_start])] = predicted_classes(logits[after_start])
-    return classes, labels
+    classes, _, labels = _read_all(study)
+    return _held(classes), labels
 
 
 def read_best_logits(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
@@ -50,16 +41,30 @@ def read_best_logits(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: as :func:`read_classes`.
     """
+    _, best, labels = _read_all(study)
+    return _held(best), labels
+
+
+@lru_cache(maxsize=1)  # two sections of a report, one pass over the files
+def _read_all(study: FinishedTrials) -> tuple[np.ndarray | InputError, np.ndarray | InputError, np.ndarray]:
+    """What the functions above return, or why it is not held; and the labels."""
+    evaluations = study.sweep.evaluations
+    steps = np.unique(evaluations.loc[evaluations["step"] > 0, "step"])
     rows = study.trials["best_step"].notna().to_numpy()
     best_steps = study.trials["best_step"].to_numpy()[rows]
-    best, labels = None, np.empty(0)
-    for row, (recorded, logits, labels) in enumerate(_read(study, rows)):  # noqa: B007 labels are alike in all
-        if best is None:
-            shape = (int(rows.sum()), *logits.shape[1:])
-            _check_size(shape)
-            best = np.empty(shape, np.float32)
-        best[row] = logits[np.flatnonzero(recorded == best_steps[row])[0]]
-    return best, labels
+    classes = best = None
+    labels = np.empty(0)
+    for row, (recorded, logits, labels) in enumerate(_read(study, rows)):
+        if classes is None:
+            kind = np.int8 if logits.shape[2] <= np.iinfo(np.int8).max else np.int16
+            classes = _room((len(best_steps), len(steps), len(labels)), MISSING, kind)
+            best = _room((len(best_steps), *logits.shape[1:]), 0, np.float32)
+        if isinstance(classes, np.ndarray):
+            after_start = recorded > 0
+            classes[row, np.searchsorted(steps, recorded[after_start])] = predicted_classes(logits[after_start])
+        if isinstance(best, np.ndarray):
+            best[row] = logits[np.flatnonzero(recorded == best_steps[row])[0]]
+    return classes, best, labels
 
 
 def _read(study: FinishedTrials, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -80,8 +85,14 @@ def _read(study: FinishedTrials, rows: np.ndarray) -> Iterator[tuple[np.ndarray,
         yield steps, logits, labels
 
 
-def _check_size(shape: tuple[int, ...]) -> None:
+def _room(shape: tuple[int, ...], fill: int, kind: type) -> np.ndarray | InputError:
     if np.prod(shape, dtype=float) > _MOST_HELD:
-        raise InputError(
-            f"{' x '.join(f'{size:,}' for size in shape)} predictions are too many to hold; at most {_MOST_HELD:,} are"
-        )
+        sizes = " x ".join(f"{size:,}" for size in shape)
+        return InputError(f"{sizes} predictions are too many to hold; at most {_MOST_HELD:,} are")
+    return np.full(shape, fill, kind)
+
+
+def _held(predictions: np.ndarray | InputError) -> np.ndarray:
+    if isinstance(predictions, InputError):
+        raise predictions
+    return predictions
