@@ -39,6 +39,7 @@ from seedgrid.data.tokens import Tokens, tokenize, used_words
 from seedgrid.evaluation.callback import Evaluation
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
+from seedgrid.model.step import TrainingStep
 from seedgrid.model.vocabulary import keep_used_words, whole_state
 from seedgrid.records.record import TrialRecord
 from seedgrid.records.store import trial_name
@@ -242,14 +243,15 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
         state: tuple[dict, dict] = ({}, {}),
         precision: str = "32-true",
         packing: bool = True,
+        static: bool = False,
+        device: str = "cpu",
+        capture: bool = False,
     ) -> Fitted:
         network = build_network(tiny_model, ("no", "yes"), init_seed=0, dropout=dropout)
         train, validation = tiny_tokens
         if packing:
             keep_used_words(network, torch.from_numpy(used_words(train, validation)))
         weights, optimizer_state = state
-        if weights:
-            network.load_state_dict(weights)
         steps = 10
         data = TokenDataModule(
             train,
@@ -260,16 +262,18 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
             steps=steps,
             start=start,
             packing=packing,
+            static=static,
         )
-        module = FineTuning(network, recipe, steps, len(train), dropout_seed, start, optimizer_state or None)
+        training_step = TrainingStep(network, recipe, device, precision, capture)
+        training_step.begin(0, {"network": weights, "optimizer": optimizer_state} if weights else None)
+        module = FineTuning(training_step, steps, len(train), dropout_seed, start)
         losses = _Losses()
         trainer = pl.Trainer(
-            accelerator="cpu",
+            accelerator="gpu" if device == "cuda" else device,
             devices=1,
             precision=precision,
             max_epochs=1,
-            max_steps=-1 if stop is None else stop - start,
-            gradient_clip_val=recipe.gradient_norm,
+            limit_train_batches=1.0 if stop is None else stop - start,
             callbacks=[losses, *callbacks],
             logger=False,
             limit_val_batches=0,
@@ -280,7 +284,7 @@ def fit(tiny_model, tiny_tokens, recipe) -> Callable[..., Fitted]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Lightning misses a validation_step, and torch's newest names
             trainer.fit(module, datamodule=data)
-        return Fitted(module, trainer.optimizers[0], losses.losses)
+        return Fitted(module, training_step.optimizer, losses.losses)
 
     return fitted
 

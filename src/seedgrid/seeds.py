@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 # First word of a stream's address, so that equal init, order and dropout seeds never share a stream.
-_INIT, _ORDER, _DROPOUT, _SUBSET = 1, 2, 3, 4
+_INIT, _ORDER, _DROPOUT, _SUBSET, _TYPICAL = 1, 2, 3, 4, 5
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
@@ -53,3 +53,13 @@ def dropout_state(dropout_seed: int, step: int) -> int:
 def fixed_subset(examples: int, size: int) -> np.ndarray:
     """The same ``size`` of ``examples`` indices in every trial, in ascending order; int64 array."""
     return np.sort(np.random.default_rng([_SUBSET, examples]).permutation(examples)[:size])
+
+
+def typical_batches(examples: int, size: int, count: int = 2048) -> list[np.ndarray]:
+    """About ``count`` batches of ``size`` examples such as an order seed may draw, the same in every trial; indices."""
+    generator = np.random.default_rng([_TYPICAL, examples])
+    batches: list[np.ndarray] = []
+    while len(batches) < count:
+        order = generator.permutation(examples)
+        batches += [order[begin : begin + size] for begin in range(0, examples - size + 1, size)]
+    return batches[:count]

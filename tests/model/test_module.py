@@ -11,6 +11,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 from seedgrid.data.datamodule import collate, training_batches
 from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
+from seedgrid.model.step import TrainingStep
 
 # So small that no float32 weight moves: then a step's loss depends on its batch and its dropout mask alone.
 STANDSTILL = 1e-30
@@ -98,17 +99,16 @@ def test_gradients_are_clipped_to_the_norm_of_the_recipe_in_every_precision(fit,
     norms = []
 
     class Norms(pl.Callback):
-        def on_before_zero_grad(self, trainer, pl_module, optimizer) -> None:
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
             gradients = [p.grad.float().norm() for p in pl_module.network.parameters() if p.grad is not None]
-            if gradients:  # those that the step before used
-                norms.append(torch.stack(gradients).norm().item())
+            norms.append(torch.stack(gradients).norm().item())  # those that the step used
 
     fit(Norms(), recipe=recipe.model_copy(update={"gradient_norm": limit}), precision=precision, packing=packing)
-    assert len(norms) == 9
+    assert len(norms) == 10
     if limit is None:
         assert min(norms) > 0.1
     else:
-        assert norms == pytest.approx([limit] * 9, rel=0.02)
+        assert norms == pytest.approx([limit] * 10, rel=0.02)
 
 
 def test_dropout_masks_depend_on_the_step_alone(fit, recipe):
@@ -167,6 +167,7 @@ def test_segments_go_only_to_networks_that_know_several(recipe, kinds, given):
     class Network(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
             self.config = type("Config", (), {} if kinds is None else {"type_vocab_size": kinds})()
 
         def forward(self, **inputs):
@@ -174,6 +175,7 @@ def test_segments_go_only_to_networks_that_know_several(recipe, kinds, given):
             return type("Output", (), {"logits": torch.zeros(1, 2)})()
 
     network = Network()
+    step = TrainingStep(network, recipe)
     batch = {name: torch.zeros(1, 4, dtype=torch.int64) for name in ("input_ids", "token_type_ids", "attention_mask")}
-    assert FineTuning(network, recipe, 1, 1, 0)({**batch, "labels": torch.zeros(1)}).shape == (1, 2)
+    assert FineTuning(step, 1, 1, 0)({**batch, "labels": torch.zeros(1)}).shape == (1, 2)
     assert ("token_type_ids" in network.inputs) == given

@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 from torch.nn.functional import cross_entropy
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, BertConfig
 
-from seedgrid.model.attention import PaddedAttention, RunAttention
+from seedgrid.model.attention import Runs
 from seedgrid.model.dropout import NoDropout
 from seedgrid.model.network import build_network
 from seedgrid.model.packing import can_pack, packed_logits
@@ -208,7 +208,7 @@ def test_attention_weights_are_dropped_and_scaled_within_each_sequence_and_so_ar
     tensors = [torch.randn(13, heads, 4, generator=generator, dtype=torch.double).requires_grad_() for _ in range(3)]
     masks = [2.0 * (torch.rand(heads, int(n), int(n), generator=generator) > 0.5) for n in lengths]
     flat = torch.cat([mask.flatten() for mask in masks])
-    context = RunAttention(lengths)(*tensors, 0.5, GivenMask(flat))
+    context = Runs(lengths).attend(*tensors, 0.5, GivenMask(flat))
     expected = []
     for parts in zip(masks, *(tensor.split(lengths.tolist()) for tensor in tensors), strict=True):
         mask, query, key, value = parts[0], *(part.transpose(0, 1) for part in parts[1:])
@@ -222,20 +222,7 @@ def test_attention_weights_are_dropped_and_scaled_within_each_sequence_and_so_ar
         torch.testing.assert_close(found, gradient)
 
 
-# --------------------------------------------------------------------------------------------- devices and fallback
-
-
-@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-def test_attention_padded_inside_alone_is_the_same(lengths):
-    counts = torch.tensor(lengths)
-    generator = torch.Generator().manual_seed(0)
-    tensors = [torch.randn(sum(lengths), 2, 8, generator=generator, requires_grad=True) for _ in range(3)]
-    results = []
-    for attention in (RunAttention, PaddedAttention):
-        context = attention(counts)(*tensors, 0.1, NoDropout())
-        results.append((context, *torch.autograd.grad(context.sin().sum(), tensors)))
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+# --------------------------------------------------------------------------------------------- fallback
 
 
 def test_other_architectures_and_decoders_are_not_packed():

@@ -118,7 +118,7 @@ def test_dropout_is_on_at_the_first_step_of_each_epoch_alone(fit, recipe):
     modes = []
 
     class Modes(pl.Callback):
-        def on_before_backward(self, trainer, pl_module, loss):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
             modes.append((pl_module.network.training, pl_module.network.bert.encoder.layer[0].training))
 
     fit(Modes(), recipe=recipe.model_copy(update={"dropout_steps": "first_of_epoch"}))

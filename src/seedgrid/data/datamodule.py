@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from seedgrid.data.shapes import Filled, Shape, choose_shapes, choose_validation_shapes, fill
 from seedgrid.data.tokens import Tokens
 from seedgrid.seeds import epoch_order
 
@@ -47,6 +48,7 @@ class TokenDataModule(pl.LightningDataModule):
         pad_id: the word piece to pad with.
         pad_left: whether padding goes before the text.
         packing: batches as :func:`collate_packed` makes them instead of padded ones.
+        static: packed ones of a few static shapes, as :func:`seedgrid.data.shapes.fill` makes them.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class TokenDataModule(pl.LightningDataModule):
         pad_id: int = 0,
         pad_left: bool = False,
         packing: bool = False,
+        static: bool = False,
     ) -> None:
         super().__init__()
         self.train = train
@@ -71,6 +74,8 @@ class TokenDataModule(pl.LightningDataModule):
         self.pad_id = pad_id
         self.pad_left = pad_left
         self.packing = packing
+        self.shapes = choose_shapes(train.lengths, batch_size) if static else ()
+        self.validation_shapes = choose_validation_shapes(validation.lengths, self.validation_batches) if static else ()
 
     @property
     def validation_order(self) -> np.ndarray:
@@ -78,14 +83,16 @@ class TokenDataModule(pl.LightningDataModule):
         return np.concatenate(self.validation_batches)
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.train, self.train_batches)
+        return self._loader(self.train, self.train_batches, self.shapes)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(self.validation, self.validation_batches)
+        return self._loader(self.validation, self.validation_batches, self.validation_shapes)
 
-    def _loader(self, tokens: Tokens, batches: list[np.ndarray]) -> DataLoader:
+    def _loader(self, tokens: Tokens, batches: list[np.ndarray], shapes: tuple[Shape, ...]) -> DataLoader:
         # Collating a batch takes microseconds: a worker process would cost more than it saves.
-        def collated(indices: list[int]) -> Batch:
+        def collated(indices: list[int]) -> Batch | Filled:
+            if shapes:
+                return fill(tokens, indices, shapes, pin=torch.cuda.is_available())
             if self.packing:
                 return collate_packed(tokens, indices)
             return collate(tokens, indices, self.pad_id, self.pad_left)

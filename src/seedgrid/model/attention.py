@@ -1,28 +1,57 @@
-"""Attention within each of several sequences whose tokens lie one after the other, without padding."""
+"""Attention within each of several sequences whose tokens lie one after the other, without padding.
+
+Two ways to keep them apart, with the same methods: :class:`Runs`, for a CPU, where each operation costs what it
+computes, and :class:`Slots`, for a device that replays recorded operations and so wants static shapes.
+"""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 import torch
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from seedgrid.model.dropout import Dropout, NoDropout
 
 
-class RunAttention:
-    """Attention within each sequence, for each run of sequences of one length at once: nothing is padded.
+class Runs:
+    """Sequences of any lengths; those of one length that follow each other are computed at once.
 
     Args:
         lengths: tokens of each sequence.
     """
 
     def __init__(self, lengths: torch.Tensor) -> None:
+        self.lengths = lengths
         self.runs = [(length, len(list(same))) for length, same in groupby(lengths.tolist())]
 
-    def __call__(
+    @property
+    def starts(self) -> torch.Tensor:
+        """Where the sequence of each token starts; tokens."""
+        return torch.repeat_interleave(self._first, self.lengths)
+
+    @property
+    def _first(self) -> torch.Tensor:
+        return self.lengths.cumsum(0) - self.lengths
+
+    def first(self, values: torch.Tensor) -> torch.Tensor:
+        """Those of each sequence's first token; sequences x ... of tokens x ..."""
+        return values[self._first]
+
+    @cached_property
+    def real(self) -> torch.Tensor:
+        """Sequences x longest; whether a token is there."""
+        return torch.arange(int(self.lengths.max())) < self.lengths[:, None]
+
+    def pad(self, values: torch.Tensor) -> torch.Tensor:
+        """Tokens x ... as sequences x longest x ..., with zeros between."""
+        places = self.real.flatten().nonzero().squeeze(1)
+        padded = values.new_zeros(self.real.numel(), *values.shape[1:]).index_copy(0, places, values)
+        return padded.unflatten(0, self.real.shape)
+
+    def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, probability: float, drop: Dropout
     ) -> torch.Tensor:
         """What each query finds.
@@ -95,67 +124,64 @@ def _by_run(tokens: torch.Tensor, runs: list[tuple[int, int]]) -> list[torch.Ten
     return [part.unflatten(0, (-1, length)).transpose(1, 2) for part, (length, _) in zip(parts, runs, strict=True)]
 
 
-class Padding:
-    """Where tokens lie when their sequences are padded to the longest.
+class Slots:
+    """Sequences padded to one length, inside of attention alone, by indices that were made beforehand.
 
     Args:
-        lengths: tokens of each sequence.
-
-    Attributes:
-        real: sequences x longest; whether a token is there.
+        batch: the parts of a batch of a static shape, as :attr:`seedgrid.data.shapes.Shape.sizes` names them.
     """
 
-    def __init__(self, lengths: torch.Tensor) -> None:
-        self.longest = int(lengths.max())
-        self.real = torch.arange(self.longest, device=lengths.device) < lengths[:, None]
-        self.places = self.real.flatten().nonzero().squeeze(1)  # of each token among the padded ones
+    def __init__(self, batch: dict[str, torch.Tensor]) -> None:
+        self.starts = batch["starts"]
+        self.slots, self.tokens = batch["slots"], batch["tokens"]
+        self.real = batch["real"].unflatten(0, (len(batch["labels"]), -1)).bool()
 
-    def pad(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens x ... as sequences x longest x ..., with zeros between."""
-        padded = tokens.new_zeros(self.real.numel(), *tokens.shape[1:]).index_copy(0, self.places, tokens)
-        return padded.unflatten(0, self.real.shape)
+    def first(self, values: torch.Tensor) -> torch.Tensor:
+        """As :meth:`Runs.first`."""
+        return self.pad(values)[:, 0]
 
+    def pad(self, values: torch.Tensor) -> torch.Tensor:
+        """As :meth:`Runs.pad`, with a filler's values between."""
+        return _Moved.apply(values, self.tokens, self.slots).unflatten(0, self.real.shape)
 
-class PaddedAttention:
-    """As :class:`RunAttention`, for devices that want few large kernels: padded, but inside of attention only."""
+    def unpad(self, padded: torch.Tensor) -> torch.Tensor:
+        """Sequences x longest x ... as tokens x ..., fillers with what they find in the slot that they share."""
+        return _Moved.apply(padded.flatten(0, 1), self.slots, self.tokens)
 
-    def __init__(self, lengths: torch.Tensor) -> None:
-        self.lengths = lengths
-        self.padding = Padding(lengths)
-
-    def __call__(
+    def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, probability: float, drop: Dropout
     ) -> torch.Tensor:
-        evaluates = isinstance(drop, NoDropout)
-        if evaluates and not torch.is_grad_enabled() and _has_kernel(query):
-            return self._variable_length(query, key, value)
+        """As :meth:`Runs.attend`."""
         context = scaled_dot_product_attention(
-            *(self.padding.pad(tokens).transpose(1, 2) for tokens in (query, key, value)),
-            self.padding.real[:, None, None, :],
-            dropout_p=0.0 if evaluates else probability,
+            *(self.pad(values).transpose(1, 2) for values in (query, key, value)),
+            self.real[:, None, None, :],
+            dropout_p=0.0 if isinstance(drop, NoDropout) else probability,
         )
-        return context.transpose(1, 2).flatten(0, 1)[self.padding.places]
-
-    def _variable_length(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        from torch.nn.attention.varlen import varlen_attn
-
-        ends, longest = pad(self.lengths.cumsum(0), (1, 0)).int(), self.padding.longest
-        return varlen_attn(query, key, value, ends, ends, longest, longest)
+        return self.unpad(context.transpose(1, 2))
 
 
-def _has_kernel(query: torch.Tensor) -> bool:
-    """Whether PyTorch has a kernel for sequences of several lengths: in half precision, without dropout."""
-    return (
-        query.is_cuda
-        and query.dtype in (torch.float16, torch.bfloat16)
-        and query.shape[-1] % 8 == 0
-        and torch.cuda.get_device_capability(query.device) >= (8, 0)
-        and find_spec("torch.nn.attention.varlen") is not None  # PyTorch 2.10
-    )
+class _Moved(torch.autograd.Function):
+    """Values from places to places, and their gradients back: two lookups, where autograd would add up.
+
+    Fillers' gradients are 0, and so are those of slots without a token: what a filler brings along is right for both.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, there: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+        ctx.back = back
+        return values.index_select(0, there)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return gradient.index_select(0, ctx.back), None, None
+
+
+Sequences = Runs | Slots
 
 
 def first_token_attention(
-    attention: torch.nn.Module, hidden: torch.Tensor, lengths: torch.Tensor, probability: float, drop: Dropout
+    attention: torch.nn.Module, hidden: torch.Tensor, sequences: Sequences, probability: float, drop: Dropout
 ) -> torch.Tensor:
     """What the first token of each sequence finds, without the keys and values of all tokens.
 
@@ -166,7 +192,7 @@ def first_token_attention(
     Args:
         attention: has BERT's ``query``, ``key`` and ``value``, and ``num_attention_heads``.
         hidden: tokens x width.
-        lengths: tokens of each sequence.
+        sequences: of the tokens.
         probability: of dropping an attention weight.
         drop: drops them.
 
@@ -174,13 +200,12 @@ def first_token_attention(
         Sequences x width.
     """
     by_head = (attention.num_attention_heads, -1)
-    padding = Padding(lengths)
-    seen = padding.pad(hidden)  # sequences x longest x width
-    query = attention.query(hidden[lengths.cumsum(0) - lengths]).unflatten(1, by_head)
+    seen = sequences.pad(hidden)  # sequences x longest x width
+    query = attention.query(sequences.first(hidden)).unflatten(1, by_head)
     query = query * query.shape[-1] ** -0.5
     key, value = (part.weight.unflatten(0, by_head) for part in (attention.key, attention.value))
     key_bias, value_bias = (part.bias.unflatten(0, by_head) for part in (attention.key, attention.value))
     scores = torch.einsum("shi,hiw->shw", query, key) @ seen.mT + (query * key_bias).sum(dim=-1, keepdim=True)
-    weights = drop(torch.softmax(scores.masked_fill(~padding.real[:, None], -torch.inf), dim=-1), probability)
+    weights = drop(torch.softmax(scores.masked_fill(~sequences.real[:, None], -torch.inf), dim=-1), probability)
     found = torch.einsum("shw,hiw->shi", weights @ seen, value)
     return (found + weights.sum(dim=-1, keepdim=True) * value_bias).flatten(1)

@@ -17,7 +17,7 @@ class BertAdam(torch.optim.Optimizer):
 
     Args:
         parameters: as of any optimizer of PyTorch.
-        lr: learning rate.
+        lr: learning rate. A group's may be a tensor, which is read at each step, also at a recorded one.
         betas: decay rates of the gradients' first and second moment.
         eps: added to the root of the second moment.
         weight_decay: share of a weight, times ``lr``, that a step takes off.
@@ -56,5 +56,10 @@ class BertAdam(torch.optim.Optimizer):
             scale = torch._foreach_sqrt(second)
             torch._foreach_add_(scale, group["eps"])
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_addcdiv_(weights, first, scale, -group["lr"])
+            if isinstance(group["lr"], torch.Tensor):
+                steps = torch._foreach_div(first, scale)
+                torch._foreach_mul_(steps, -group["lr"])
+                torch._foreach_add_(weights, steps)
+            else:
+                torch._foreach_addcdiv_(weights, first, scale, -group["lr"])
         return loss

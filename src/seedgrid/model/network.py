@@ -41,14 +41,19 @@ def build_network(
     Raises:
         InputError: the folder holds no encoder that Transformers can classify with, or it lacks encoder weights.
     """
-    pristine, new = _pretrained(folder, labels, layers, dropout)
-    network = copy.deepcopy(pristine)
+    network = copy.deepcopy(_pretrained(folder, labels, layers, dropout))
     if reinitialize:
-        new += _top_of(network, reinitialize, new)
+        network.new_names += _top_of(network, reinitialize, network.new_names)
+    draw_new(network, init_seed)
+    return network
+
+
+def draw_new(network: PreTrainedModel, init_seed: int) -> None:
+    """Draw what is new in a network that :func:`build_network` made, in place."""
     parameters = dict(network.named_parameters())
     seen: Counter[tuple[int, ...]] = Counter()
     with torch.no_grad():
-        for name in new:
+        for name in network.new_names:
             parameter = parameters[name]
             if parameter.ndim == 1:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
@@ -57,7 +62,6 @@ def build_network(
                 scale = getattr(network.config, "initializer_range", 0.02)
                 parameter.copy_(torch.from_numpy(new_layer_weights(init_seed, shape, scale, repeat=seen[shape])))
                 seen[shape] += 1
-    return network
 
 
 def input_names(config: PreTrainedConfig) -> tuple[str, ...]:
@@ -80,10 +84,8 @@ def _top_of(network: PreTrainedModel, layers: int, new: tuple[str, ...]) -> tupl
 
 
 @lru_cache(maxsize=1)
-def _pretrained(
-    folder: Path, labels: tuple[str, ...], layers: int | None, dropout: float | None
-) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """The network with its pretrained weights, and the names of the parameters that are to be drawn anew."""
+def _pretrained(folder: Path, labels: tuple[str, ...], layers: int | None, dropout: float | None) -> PreTrainedModel:
+    """The network with its pretrained weights; its ``new_names`` are of the parameters that are to be drawn anew."""
     transformers_logging.set_verbosity_error()  # that the head is new is as it should be
     transformers_logging.disable_progress_bar()
     try:
@@ -125,8 +127,9 @@ def _pretrained(
             if "pooler" not in name:
                 raise InputError(f"model: the weights in {folder} lack {name}; give a complete pretrained encoder")
             new.append(name)
+    network.new_names = tuple(new)
     find_embeddings(network)
-    return network.train(), tuple(new)
+    return network.train()
 
 
 def forget_pretrained() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from seedgrid.model.attention import PaddedAttention, RunAttention, first_token_attention
+from seedgrid.model.attention import Runs, Sequences, Slots, first_token_attention
 from seedgrid.model.dropout import Dropout, DropoutMasks, NoDropout
 from seedgrid.model.pretrained import PACKABLE
 
@@ -47,14 +47,15 @@ def first_tokens(network: PreTrainedModel, batch: dict[str, torch.Tensor]) -> to
         network: a classifier that :func:`can_pack`.
         batch: ``input_ids``, ``token_type_ids``: int64, the tokens of all sequences one after the other; ``lengths``:
             int64, tokens of each sequence. Sequences of one length that follow each other are computed together.
+            Or the parts of a batch of a static shape (:mod:`seedgrid.data.shapes`): then nothing depends on values.
 
     Returns:
         Sequences x width.
     """
-    config, encoder, lengths = network.config, network.base_model, batch["lengths"]
+    config, encoder = network.config, network.base_model
+    sequences = Runs(batch["lengths"]) if "lengths" in batch else Slots(batch)
     drop = DropoutMasks(int(torch.randint(2**63 - 1, ()))) if network.training else NoDropout()
-    hidden = _embed(encoder, batch, drop)
-    attention = RunAttention(lengths) if hidden.device.type == "cpu" else PaddedAttention(lengths)
+    hidden = _embed(encoder, batch, sequences, drop)
     *layers, top = encoder.encoder.layer
     for layer in layers:
         heads = layer.attention.self
@@ -62,11 +63,11 @@ def first_tokens(network: PreTrainedModel, batch: dict[str, torch.Tensor]) -> to
             projection(hidden).unflatten(1, (heads.num_attention_heads, -1))
             for projection in (heads.query, heads.key, heads.value)
         )
-        context = attention(*projected, config.attention_probs_dropout_prob, drop).flatten(1)
+        context = sequences.attend(*projected, config.attention_probs_dropout_prob, drop).flatten(1)
         hidden = _above_attention(layer, context, hidden, drop, config)
     probability = config.attention_probs_dropout_prob
-    context = first_token_attention(top.attention.self, hidden, lengths, probability, drop)
-    return _above_attention(top, context, hidden[lengths.cumsum(0) - lengths], drop, config)
+    context = first_token_attention(top.attention.self, hidden, sequences, probability, drop)
+    return _above_attention(top, context, sequences.first(hidden), drop, config)
 
 
 def _above_attention(
@@ -79,15 +80,16 @@ def _above_attention(
     return above.LayerNorm(drop.add(hidden, attended, probability))
 
 
-def _embed(encoder: PreTrainedModel, batch: dict[str, torch.Tensor], drop: Dropout) -> torch.Tensor:
+def _embed(
+    encoder: PreTrainedModel, batch: dict[str, torch.Tensor], sequences: Sequences, drop: Dropout
+) -> torch.Tensor:
     embeddings, config = encoder.embeddings, encoder.config
-    words, lengths = batch["input_ids"], batch["lengths"]
+    words = batch["input_ids"]
     # RoBERTa's kin number positions from after the padding's, and do not count a padding token, should a text hold one.
     padding = getattr(embeddings, "padding_idx", None)
     counted = torch.ones_like(words) if padding is None else words.ne(padding).long()
     count = counted.cumsum(0)
-    before = (count - counted)[lengths.cumsum(0) - lengths]
-    positions = count - torch.repeat_interleave(before, lengths)
+    positions = count - (count - counted)[sequences.starts]
     positions = positions - 1 if padding is None else positions * counted + padding
     segments = batch["token_type_ids"] if config.type_vocab_size > 1 else torch.zeros_like(words)
     embedded = embeddings.word_embeddings(words) + embeddings.token_type_embeddings(segments)
