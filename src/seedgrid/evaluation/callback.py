@@ -101,7 +101,7 @@ def predict(trainer: pl.Trainer, module: pl.LightningModule, encoded: list[torch
     module.eval()
     with torch.inference_mode(), trainer.precision_plugin.val_step_context():
         if not encoded:
-            batches = [module.transfer_batch_to_device(one, module.device, 0) for one in data.val_dataloader()]
+            batches = list(data.val_dataloader())
         if encoded is None:
             logits = [module(batch) for batch in batches]
         else:

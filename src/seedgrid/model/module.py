@@ -55,13 +55,11 @@ class FineTuning(pl.LightningModule):
         return self
 
     def transfer_batch_to_device(self, batch: Batch | Filled, device: torch.device, dataloader_idx: int) -> Any:
-        """Batches of static shapes stay on the host until a step copies them to where it expects them."""
-        return batch if isinstance(batch, Filled) else super().transfer_batch_to_device(batch, device, dataloader_idx)
+        """Nothing: a step copies its batch to where it expects it."""
+        return batch
 
     def forward(self, batch: Batch | Filled) -> torch.Tensor:
         """Logits, examples x classes."""
-        if isinstance(batch, Filled):
-            return self.classify(self.encode(batch))
         return self.step.logits(batch)
 
     def encode(self, batch: Batch | Filled) -> torch.Tensor:

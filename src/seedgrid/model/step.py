@@ -46,6 +46,7 @@ class TrainingStep:
         norms: of the gradients of the latest step's weights, before clipping: a tensor on the device, overwritten by
             the next step; see :meth:`group_norms`. None where nobody needed them.
         capture_seconds: spent on recording.
+        untrained: for whoever validates before training: what the pretrained encoder makes of each batch, once known.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class TrainingStep:
         self.scaler: torch.amp.GradScaler | None = None
         self.norms: torch.Tensor | None = None
         self.capture_seconds = 0.0
+        self.untrained: list[torch.Tensor] = []
         self.recordings: dict[tuple, Recording] = {}
         self._trained = [weight for weight in network.parameters() if weight.requires_grad]
         # For recordings to read, the rate is a tensor. The scaler of half precision knows no such optimizer.
@@ -103,7 +105,7 @@ class TrainingStep:
         """Take a step; nothing waits for the device.
 
         Args:
-            batch: as :mod:`seedgrid.data.datamodule` makes them; of a static shape (on the host) or on the device.
+            batch: as :mod:`seedgrid.data.datamodule` makes them, on the host.
             rate: learning rate of the top layer.
             seed: of the dropout masks.
             dropout: whether there is dropout in this step.
@@ -119,7 +121,7 @@ class TrainingStep:
         with torch.autocast(self.device.type, enabled=False):
             if not isinstance(batch, Filled):
                 torch.manual_seed(seed)
-                loss, self.norms = self._step(batch, measure)
+                loss, self.norms = self._step(self._on_device(batch), measure)
                 return loss
 
             shape = batch.shape
@@ -136,8 +138,7 @@ class TrainingStep:
         """What the encoder makes of a packed batch, without gradients and dropout; examples x width."""
         if not isinstance(batch, Filled):
             with self._forward_context():
-                return first_tokens(self.network, batch)
-
+                return first_tokens(self.network, self._on_device(batch))
         shape = batch.shape
 
         def encode(buffer: torch.Tensor) -> torch.Tensor:
@@ -153,12 +154,11 @@ class TrainingStep:
         with self._forward_context():
             return head_logits(self.network, encoded)
 
-    def logits(self, batch: Batch) -> torch.Tensor:
-        """Examples x classes."""
-        with self._forward_context():
-            if "attention_mask" not in batch:
-                return head_logits(self.network, first_tokens(self.network, batch))
-            return self.network(**{name: batch[name] for name in input_names(self.network.config)}).logits
+    def logits(self, batch: Batch | Filled) -> torch.Tensor:
+        """Logits of any batch, without gradients and dropout; examples x classes."""
+        if isinstance(batch, Filled):
+            return self.classify(self.encode(batch))
+        return self._forward(self._on_device(batch))
 
     def group_norms(self, norms: list[float]) -> dict[str, float]:
         """The L2 norm of each of :func:`seedgrid.model.layers.layer_groups`, from :attr:`norms`."""
@@ -168,8 +168,17 @@ class TrainingStep:
             name: math.hypot(*(of[id(one)] for one in members if id(one) in of)) for name, members in groups.items()
         }
 
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        with self._forward_context():
+            if "attention_mask" not in batch:
+                return head_logits(self.network, first_tokens(self.network, batch))
+            return self.network(**{name: batch[name] for name in input_names(self.network.config)}).logits
+
+    def _on_device(self, batch: Batch) -> Batch:
+        return {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
+
     def _step(self, batch: Batch, measure: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        logits = self.logits(batch).float()
+        logits = self._forward(batch).float()
         if "counts" in batch:
             losses = cross_entropy(logits, batch["labels"], reduction="none")
             loss = (losses * batch["counts"]).sum() / batch["counts"].sum()

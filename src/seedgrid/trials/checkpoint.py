@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
 
-def save(folder: Path, module: torch.nn.Module, trainer: Trainer, step: int, seconds: float) -> None:
+def save(
+    folder: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    trainer: Trainer,
+    step: int,
+    seconds: float,
+) -> None:
     """Write ``<folder>/checkpoint/state.pt``, replacing an earlier one only when it is whole."""
     import torch
 
@@ -26,8 +33,8 @@ def save(folder: Path, module: torch.nn.Module, trainer: Trainer, step: int, sec
     state = {
         "step": step,
         "seconds": seconds,
-        "network": module.state_dict(),
-        "optimizer": trainer.optimizers[0].state_dict(),
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "scale": trainer.precision_plugin.state_dict(),  # of half precision's gradients: it follows from all steps
     }
     write_whole(path, lambda file: torch.save(state, file))

@@ -62,6 +62,7 @@ class Checkpointing(pl.Callback):
             seconds = self.clock.seconds()
             self.record.write("running", seconds)
             self.best.hand_over()
-            checkpoint.save(self.record.folder, pl_module.network, trainer, step, seconds)
+            training = pl_module.step
+            checkpoint.save(self.record.folder, training.network, training.optimizer, trainer, step, seconds)
             self._latest = time.monotonic()
         self.interrupted = trainer.should_stop = requested

@@ -103,7 +103,7 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             if index is not None:
                 record.header["device"] = torch.cuda.get_device_name(index)
             log = TrialLog(record, settings.logger)
-            return Outcome(train(settings, prepared, record, log, state, [index] if index is not None else 1, narrate))
+            return Outcome(train(settings, prepared, record, log, state, index, narrate))
     except Exception as error:
         reason = one_line(error)
         details = traceback.format_exc().encode()

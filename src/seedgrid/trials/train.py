@@ -5,16 +5,12 @@ from __future__ import annotations
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from transformers import PreTrainedModel
 
 from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.evaluation.callback import Evaluation, FractionalValidation
 from seedgrid.evaluation.schedule import schedule_of
-from seedgrid.model.layers import freeze
 from seedgrid.model.module import FineTuning
-from seedgrid.model.network import build_network, pads_left
-from seedgrid.model.packing import can_pack
-from seedgrid.model.vocabulary import keep_used_words
+from seedgrid.model.network import pads_left
 from seedgrid.records.record import TrialRecord
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials import checkpoint
@@ -30,7 +26,7 @@ from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.process import configure_process, peak_memory_mb
 from seedgrid.trials.recording import Recording
 from seedgrid.trials.rungs import leaving_at_rung
-from seedgrid.trials.worker import encoded_before_training, tokens_of, words_of
+from seedgrid.trials.worker import forget_step, packs, step_of, tokens_of
 
 
 def train(
@@ -39,7 +35,7 @@ def train(
     record: TrialRecord,
     log: TrialLog,
     state: dict | None,
-    devices: list[int] | int,
+    gpu: int | None,
     narrate: bool,
 ) -> str:
     """Train and validate; returns the trial's status, which its record has by then, or ``interrupted``.
@@ -49,7 +45,7 @@ def train(
         prepared: what the sweep's trials share.
         record, log: where its numbers go.
         state: the checkpoint to go on from; None: from the start.
-        devices: Lightning's, of the kind that ``prepared`` names.
+        gpu: index of the one to train on; None: the CPU.
         narrate: print a line per evaluation.
     """
     configure_process(settings.trainer.threads)
@@ -57,10 +53,11 @@ def train(
     start, clock = (0, Clock()) if state is None else (state["step"], Clock(state["seconds"]))
     last_step = prepared.steps if settings.rung is None else settings.rung
 
-    # The pretrained encoder, and a new layer that the init seed draws.
-    network, packing = network_of(settings, prepared)
-    if state is not None:
-        network.load_state_dict(state["network"])
+    # The pretrained encoder, and a new layer that the init seed draws; loss and optimizer.
+    device = torch.device("cuda", gpu) if gpu is not None else torch.device("cpu")
+    step = step_of(settings, prepared, device)
+    step.begin(seeds.init, state)
+    network, packing = step.network, packs(settings, step.network)
 
     # Batches in the order that the order seed draws.
     training, validation = tokens_of(prepared.train), tokens_of(prepared.validation)
@@ -75,11 +72,11 @@ def train(
         pad_id=network.config.pad_token_id or 0,
         pad_left=pads_left(network.config),
         packing=packing,
+        static=packing and device.type == "cuda",
     )
 
-    # Loss, optimizer and learning rate; dropout masks from the dropout seed and the step.
-    optimizer_state = None if state is None else state["optimizer"]
-    module = FineTuning(network, recipe, prepared.steps, len(training), seeds.dropout, start, optimizer_state)
+    # Learning rate, and dropout masks from the dropout seed and the step.
+    module = FineTuning(step, prepared.steps, len(training), seeds.dropout, start)
 
     # What happens besides, in this order after each step.
     per_epoch = steps_per_epoch(len(training), recipe.batch_size)
@@ -92,7 +89,7 @@ def train(
     )
     checkpointing = Checkpointing(record, losses, best, settings.checkpoint.minutes, last_step, clock)
     callbacks = [
-        norms,  # before the step's gradients are clipped
+        norms,
         losses,  # are known before an evaluation; after one that is no number, there is none
         FractionalValidation(
             evaluated,
@@ -100,7 +97,7 @@ def train(
             torch.from_numpy(validation.label),
             settings.task.metric,
             _tell,
-            encoded_before_training(settings, prepared) if packing and not recipe.reinitialize else None,
+            step.untrained if packing and not recipe.reinitialize else None,
         ),
         Recording(record, clock),  # an evaluation is on disk before the others are told of it; then, the step is done
         *([best] if settings.keep_best else []),
@@ -110,9 +107,8 @@ def train(
     ]
     trainer = lone_trainer(
         accelerator=prepared.device,
-        devices=devices,
+        devices=1 if gpu is None else [gpu],
         precision=prepared.precision,
-        gradient_clip_val=recipe.gradient_norm,
         deterministic=settings.trainer.deterministic,
         callbacks=callbacks,
     )
@@ -125,6 +121,7 @@ def train(
     except SIGTERMException:  # Lightning's: asked to end while its handler stood alone, before on_train_start
         checkpointing.interrupted = True
     except Exception:
+        forget_step()  # whatever state it is in
         losses.salvage(trainer)
         if not losses.nonfinite:  # else there should have been no such step
             raise
@@ -138,7 +135,7 @@ def train(
         status = "stopped"
         with leaving_at_rung(record.folder, last_step, record.best(last_step)["score"]) as goes_on:
             if goes_on:
-                checkpoint.save(record.folder, network, trainer, last_step, clock.seconds())
+                checkpoint.save(record.folder, network, step.optimizer, trainer, last_step, clock.seconds())
             record.write(status, clock.seconds(), **memory)
     else:
         status = "nonfinite" if losses.nonfinite else "completed"
@@ -153,20 +150,3 @@ def _tell(trainer: pl.Trainer, module: FineTuning, evaluation: Evaluation) -> No
     for callback in trainer.callbacks:
         if hasattr(callback, "on_evaluation") and not trainer.should_stop:
             callback.on_evaluation(trainer, module, evaluation)
-
-
-def network_of(settings: Settings, prepared: Prepared) -> tuple[PreTrainedModel, bool]:
-    """The network that a trial starts from, and whether its batches are packed.
-
-    The pretrained encoder is the same in every trial; what is new comes from the init seed.
-    """
-    model, recipe = settings.model, settings.recipe
-    network = build_network(
-        prepared.model_folder, prepared.labels, settings.seed.init, model.layers, model.dropout, recipe.reinitialize
-    )
-    packing = model.packing and can_pack(network)
-    if packing:
-        keep_used_words(network, words_of(prepared.train, prepared.validation))
-    if recipe.freeze is not None:
-        freeze(network, recipe.freeze)
-    return network, packing

@@ -6,10 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from seedgrid.data.tokens import Tokens, read_tokens, used_words
+from seedgrid.model.layers import freeze
+from seedgrid.model.network import build_network, forget_pretrained
+from seedgrid.model.packing import can_pack
+from seedgrid.model.step import TrainingStep
+from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings
 from seedgrid.trials.preparation import Prepared
+from seedgrid.trials.process import release_memory
 
 
 @lru_cache(maxsize=4)
@@ -24,19 +31,43 @@ def words_of(train: Path, validation: Path) -> torch.Tensor:
     return torch.from_numpy(used_words(tokens_of(train), tokens_of(validation)))
 
 
-def encoded_before_training(settings: Settings, prepared: Prepared) -> list[torch.Tensor]:
-    """What trials before this one found the pretrained encoder to make of the validation batches; empty: none did."""
-    return _encoded(
-        prepared.model_folder,
-        settings.model.layers,
-        prepared.validation,
-        settings.evaluation.batch_size,
-        prepared.device,
-        prepared.precision,
-        settings.trainer.threads,
+_steps: dict[tuple, TrainingStep] = {}  # at most one
+
+
+def step_of(settings: Settings, prepared: Prepared, device: torch.device) -> TrainingStep:
+    """What the trials of a configuration train with on a device: the first makes it, and each begins with it anew.
+
+    So a worker reads pretrained weights once, and records a GPU's steps once.
+    """
+    key = (prepared.fingerprint, prepared.model_folder, settings.trainer.capture, device)
+    if key not in _steps:
+        forget_step()
+        _steps[key] = new_step(settings, prepared, device)
+        forget_pretrained()  # the step keeps the weights that it starts from
+    return _steps[key]
+
+
+def forget_step() -> None:
+    """Give back the memory of what :func:`step_of` made."""
+    _steps.clear()
+    release_memory()
+
+
+def new_step(settings: Settings, prepared: Prepared, device: torch.device) -> TrainingStep:
+    """The pretrained encoder, the same in every trial; what is new, from the init seed; and how they are trained."""
+    model, recipe = settings.model, settings.recipe
+    network = build_network(
+        prepared.model_folder, prepared.labels, settings.seed.init, model.layers, model.dropout, recipe.reinitialize
     )
+    packing = packs(settings, network)
+    if packing:
+        keep_used_words(network, words_of(prepared.train, prepared.validation))
+    if recipe.freeze is not None:
+        freeze(network, recipe.freeze)
+    capture = settings.trainer.capture and packing and device.type == "cuda" and prepared.precision != "16-mixed"
+    return TrainingStep(network, recipe, device, prepared.precision, capture)
 
 
-@lru_cache(maxsize=1)
-def _encoded(*conditions: object) -> list[torch.Tensor]:
-    return []
+def packs(settings: Settings, network: PreTrainedModel) -> bool:
+    """Whether a network's batches are packed."""
+    return settings.model.packing and can_pack(network)
