@@ -40,9 +40,9 @@ from seedgrid.data.datamodule import Batch, TokenDataModule
 from seedgrid.data.sources import load
 from seedgrid.data.tokens import tokenize, used_words
 from seedgrid.model import packing
-from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.pretrained import locate
+from seedgrid.model.step import TrainingStep
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings
 from seedgrid.trials.process import configure_process
@@ -125,17 +125,15 @@ def measure(settings: Settings, steps: int) -> dict[str, str]:
         pad_id=network.config.pad_token_id or 0,
         packing=packs,
     )
-    module = FineTuning(network, settings.recipe, 2 * steps + WARM_UP, len(train), settings.seed.dropout)
-    module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it
-    optimizer = module.configure_optimizers()
+    step = TrainingStep(network, settings.recipe)
 
     def train_on(batch: Batch) -> None:
-        cross_entropy(module(batch), batch["labels"]).backward()
+        cross_entropy(step.logits(batch), batch["labels"]).backward()
         with record_function("optimizer"):
             if settings.recipe.gradient_norm is not None:
                 torch.nn.utils.clip_grad_norm_(network.parameters(), settings.recipe.gradient_norm)
-            optimizer.step()
-            optimizer.zero_grad()
+            step.optimizer.step()
+            step.optimizer.zero_grad()
 
     stream = iter(batches.train_dataloader())
     with FlopCounterMode(display=False) as counter:

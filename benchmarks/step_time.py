@@ -24,9 +24,9 @@ from seedgrid.data.datamodule import Batch, collate, collate_packed, training_ba
 from seedgrid.data.sources import load
 from seedgrid.data.tokens import Tokens, tokenize, used_words
 from seedgrid.model import packing
-from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network
 from seedgrid.model.pretrained import locate
+from seedgrid.model.step import TrainingStep
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.process import configure_process
@@ -107,14 +107,9 @@ def compare(settings: Settings, network: PreTrainedModel, padded: Batch, packed:
 def measure_steps(settings: Settings, network: PreTrainedModel, train: Tokens, steps: int) -> None:
     """Print what forward pass, backward pass, clipping and the optimizer take."""
 
-    def optimizer_of(network: PreTrainedModel) -> torch.optim.Optimizer:
-        module = FineTuning(network, settings.recipe, steps, len(train), 0)
-        module.trainer = argparse.Namespace(precision="32-true")  # all that the optimizer asks of it
-        return module.configure_optimizers()
-
     cut = copy.deepcopy(network)
     keep_used_words(cut, torch.from_numpy(used_words(train)))
-    whole_optimizer, cut_optimizer = optimizer_of(network), optimizer_of(cut)
+    whole_optimizer, cut_optimizer = (TrainingStep(one, settings.recipe).optimizer for one in (network, cut))
     batches = training_batches(settings.seed.order, len(train), settings.recipe.batch_size, steps)
     compare(settings, network, collate(train, batches[0], 0), collate_packed(train, batches[0]))
     whole, in_use = (network, whole_optimizer), (cut, cut_optimizer)
