@@ -253,6 +253,12 @@ def test_a_seed_that_is_none_is_refused_alone_too(configs, value):
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_a_recorded_step_is_part_of_the_identity_on_a_gpu_alone(configs):
+    called = changed(configs["grammar"], {"trainer.capture": False})
+    assert print_of(called) == print_of(configs["grammar"])
+    assert print_of(called, "gpu") != print_of(configs["grammar"], "gpu")
+
+
 def test_hydras_own_part_of_the_config_is_left_aside(configs):
     read_settings(changed(configs["grammar"], {"hydra": {"job": {"num": 3}}}))
 

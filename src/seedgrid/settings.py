@@ -323,6 +323,8 @@ def identity(
             "threads": settings.trainer.threads,
             "deterministic": settings.trainer.deterministic,
             "arithmetic": _ARITHMETIC,
+            # Of a GPU alone: replayed, an operation may come from another kernel than called.
+            **({"capture": settings.trainer.capture} if device == "gpu" else {}),
         },
     }
     return {f"{group}.{key}": value for group, values in parts.items() for key, value in values.items()}

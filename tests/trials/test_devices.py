@@ -236,6 +236,12 @@ def test_trials_spread_over_the_gpus_before_they_share_one(gpus, no_waiting):
             pass
 
 
+def test_a_worker_stays_on_the_gpu_that_it_was_on_where_that_has_room(gpus, no_waiting):
+    gpus("4", "7")
+    with claim_gpu(2, 1) as first, claim_gpu(2, 1) as second, claim_gpu(2, 1) as third:
+        assert [first, second, third] == [1, 1, 0]
+
+
 def test_where_there_is_no_gpu_a_trial_that_needs_one_does_not_wait_for_it(gpus, no_waiting):
     gpus()  # of a sweep whose trials run on another machine than its command
     with pytest.raises(InputError, match=r"trainer\.accelerator=gpu: no GPU is visible here"), claim_gpu(2):

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -117,8 +118,8 @@ def workers(accelerator: str, threads: int, per_gpu: int) -> int:
 
 
 @contextmanager
-def claim_gpu(per_gpu: int) -> Iterator[int]:
-    """Index of a GPU with fewer than ``per_gpu`` trials on it; waits for one.
+def claim_gpu(per_gpu: int, first: int | None = None) -> Iterator[int]:
+    """Index of a GPU with fewer than ``per_gpu`` trials on it, ``first`` if that has; waits for one.
 
     A claim is a lock on a file that goes with the process, so it holds between all sweeps of this user on this machine
     and cannot be left behind.
@@ -129,17 +130,17 @@ def claim_gpu(per_gpu: int) -> Iterator[int]:
     names = _gpus()
     folder = Path(tempfile.gettempdir()) / f"seedgrid-gpus-{os.getuid()}"
     folder.mkdir(exist_ok=True)
+    places = sorted(product(range(per_gpu), range(len(names))), key=lambda place: place[1] != first)
     while True:
-        for slot in range(per_gpu):
-            for index, name in enumerate(names):
-                lock = FileLock(folder / f"gpu-{name}-{slot}.lock", timeout=0)
-                try:
-                    lock.acquire()
-                except Timeout:
-                    continue
-                try:
-                    yield index
-                finally:
-                    lock.release()
-                return
+        for slot, index in places:
+            lock = FileLock(folder / f"gpu-{names[index]}-{slot}.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            try:
+                yield index
+            finally:
+                lock.release()
+            return
         time.sleep(1)

@@ -17,7 +17,7 @@ from seedgrid.model.network import pads_left
 from seedgrid.settings import Settings, steps_per_epoch
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.process import configure_process
-from seedgrid.trials.worker import new_step, packs
+from seedgrid.trials.worker import has_static_shapes, new_step, packs
 
 TIMED_STEPS = 3
 
@@ -41,7 +41,7 @@ def _seconds(settings: Settings, prepared: Prepared) -> float:
     training, validation = read_tokens(prepared.train), read_tokens(prepared.validation)
     device = torch.device("cuda" if prepared.device == "gpu" else "cpu")
     step = new_step(settings, prepared, device)
-    packing, size = packs(settings, step.network), settings.recipe.batch_size
+    size = settings.recipe.batch_size
     data = TokenDataModule(
         training,
         validation,
@@ -51,8 +51,8 @@ def _seconds(settings: Settings, prepared: Prepared) -> float:
         steps=1 + TIMED_STEPS,
         pad_id=step.network.config.pad_token_id or 0,
         pad_left=pads_left(step.network.config),
-        packing=packing,
-        static=packing and device.type == "cuda",
+        packing=packs(settings, step.network),
+        static=has_static_shapes(settings, step.network, device),
     )
 
     def seconds_of(work: Callable[[Any], torch.Tensor], batch: Any) -> float:

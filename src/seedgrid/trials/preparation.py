@@ -19,7 +19,7 @@ from seedgrid.files import write_json
 from seedgrid.model.pretrained import PACKABLE, digested_files, locate, weights_digest
 from seedgrid.records.index import index_of
 from seedgrid.records.store import differences, is_running, locked_trials, read_trial, trial_folders
-from seedgrid.settings import Settings, fingerprint, identity, total_steps
+from seedgrid.settings import ModelSettings, Settings, fingerprint, identity, total_steps
 from seedgrid.tasks import majority_score
 from seedgrid.trials import best_model
 from seedgrid.trials.devices import resolve
@@ -82,6 +82,8 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     model_folder = locate(settings.model)
     model_files = _state(model_folder)
     check_fit(settings, model_folder)
+    if device == "gpu" and settings.trainer.capture:
+        say_if_not_recorded(settings.model, model_folder, precision)
     asked = settings.task
     data = load(asked, settings.data)
     _check_classes(settings, data)
@@ -223,6 +225,20 @@ def check_fit(settings: Settings, model_folder: Path) -> None:
             f"model.packing=true: {architecture} is padded all the same; packed are {', '.join(sorted(PACKABLE))}",
             file=sys.stderr,
         )
+
+
+def say_if_not_recorded(model: ModelSettings, model_folder: Path, precision: str) -> None:
+    """Print a line if a GPU's steps cannot be recorded (``trainer.capture``)."""
+    architecture = json.loads((model_folder / "config.json").read_text()).get("model_type")
+    if precision == "16-mixed":
+        reason = "trainer.precision=16-mixed looks into each step's gradients; bf16-mixed does not"
+    elif not model.packing:
+        reason = "model.packing=false"
+    elif architecture not in PACKABLE:
+        reason = f"{architecture} is padded, to lengths that differ; recorded are {', '.join(sorted(PACKABLE))}"
+    else:
+        return
+    print(f"trainer.capture=true: steps are not recorded but called, since {reason}", file=sys.stderr)
 
 
 def model_length(folder: Path) -> int | None:

@@ -26,7 +26,7 @@ from seedgrid.trials.process import release_memory
 from seedgrid.trials.rungs import check_rung, leaving_at_rung, score_at
 from seedgrid.trials.train import train
 from seedgrid.trials.wandb_mode import run_id
-from seedgrid.trials.worker import tokens_of
+from seedgrid.trials.worker import latest_gpu, tokens_of
 
 # Seconds to wait for a trial's lock: who only looks whether it is held (store.is_running) holds it for microseconds.
 _PATIENCE = 0.2
@@ -98,7 +98,7 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             return Outcome("stopped")
         per_gpu = settings.trainer.per_gpu
         per_gpu = 1 if per_gpu == "auto" else per_gpu  # by itself: a sweep has settled it
-        gpu = claim_gpu(per_gpu) if prepared.device == "gpu" else nullcontext(None)
+        gpu = claim_gpu(per_gpu, latest_gpu()) if prepared.device == "gpu" else nullcontext(None)
         with gpu as index:
             if index is not None:
                 record.header["device"] = torch.cuda.get_device_name(index)

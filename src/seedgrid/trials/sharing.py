@@ -71,8 +71,9 @@ def memory_of_a_trial(settings: Settings, model_folder: Path) -> tuple[float, fl
     heads = size("num_attention_heads", "n_heads", "num_heads", "n_head")
     stored = str(config.get("dtype") or config.get("torch_dtype"))
     weights = sum(path.stat().st_size for path in weight_files(model_folder)) / _ITEM_SIZES.get(stored, 4)
-    # Each weight: itself, its gradient and Adam's two moments in float32, its copy for products in half precision.
-    fixed = (4 + 4 + 8 + 2) * weights
+    # Each weight: itself, what the next trial starts from, its gradient and Adam's two moments in float32, its copy for
+    # products in half precision.
+    fixed = (4 + 4 + 4 + 8 + 2) * weights
     # What a layer keeps for the backward pass: 34 bytes a token and unit of width, and 5 a token, head and token of its
     # sequence, in half precision (Korthikanti et al. 2022, "Reducing activation recomputation", section 4.1). Twice
     # that, for float32 and for what mixed precision keeps in both.

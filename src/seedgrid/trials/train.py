@@ -26,7 +26,7 @@ from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.process import configure_process, peak_memory_mb
 from seedgrid.trials.recording import Recording
 from seedgrid.trials.rungs import leaving_at_rung
-from seedgrid.trials.worker import forget_step, packs, step_of, tokens_of
+from seedgrid.trials.worker import forget_step, has_static_shapes, packs, step_of, tokens_of
 
 
 def train(
@@ -72,7 +72,7 @@ def train(
         pad_id=network.config.pad_token_id or 0,
         pad_left=pads_left(network.config),
         packing=packing,
-        static=packing and device.type == "cuda",
+        static=has_static_shapes(settings, network, device),
     )
 
     # Learning rate, and dropout masks from the dropout seed and the step.

@@ -31,6 +31,7 @@ def words_of(train: Path, validation: Path) -> torch.Tensor:
     return torch.from_numpy(used_words(tokens_of(train), tokens_of(validation)))
 
 
+STATIC = {"cuda"}  # kinds of devices for which a launch costs more than a few fillers
 _steps: dict[tuple, TrainingStep] = {}  # at most one
 
 
@@ -47,6 +48,11 @@ def step_of(settings: Settings, prepared: Prepared, device: torch.device) -> Tra
     return _steps[key]
 
 
+def latest_gpu() -> int | None:
+    """Index of the GPU that the latest trial's step is on."""
+    return next((device.index for *_, device in _steps), None)
+
+
 def forget_step() -> None:
     """Give back the memory of what :func:`step_of` made."""
     _steps.clear()
@@ -59,13 +65,18 @@ def new_step(settings: Settings, prepared: Prepared, device: torch.device) -> Tr
     network = build_network(
         prepared.model_folder, prepared.labels, settings.seed.init, model.layers, model.dropout, recipe.reinitialize
     )
-    packing = packs(settings, network)
-    if packing:
+    if packs(settings, network):
         keep_used_words(network, words_of(prepared.train, prepared.validation))
     if recipe.freeze is not None:
         freeze(network, recipe.freeze)
-    capture = settings.trainer.capture and packing and device.type == "cuda" and prepared.precision != "16-mixed"
+    static = has_static_shapes(settings, network, device)
+    capture = static and settings.trainer.capture and prepared.precision != "16-mixed"
     return TrainingStep(network, recipe, device, prepared.precision, capture)
+
+
+def has_static_shapes(settings: Settings, network: PreTrainedModel, device: torch.device) -> bool:
+    """Whether a network's batches are filled up to a few shapes, to be recorded."""
+    return packs(settings, network) and device.type in STATIC
 
 
 def packs(settings: Settings, network: PreTrainedModel) -> bool:
