@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep status report view dashboard notebooks pairs mrpc docs test lint format clean
+.PHONY: help setup sweep status report view dashboard notebooks pairs mrpc docs test release lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ format: setup ## Mend style
 
 test: lint ## Lint, then run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+release: setup ## Build sdist and wheel into dist/, check them, and try the wheel in a new environment
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	RELEASE=$(CURDIR)/dist $(BIN)/python -m pytest tests/test_release.py $(ARGS)
 
 clean: ## Remove .venv and caches; never touches runs/
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

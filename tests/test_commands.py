@@ -17,7 +17,7 @@ def seedgrid(*words, **options):
 def test_alone_it_lists_every_command_in_a_line_each():
     done = seedgrid()
     assert done.returncode == 0
-    assert re.findall(r"^  seedgrid ([a-z]+) {2,}\w", done.stdout, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^  seedgrid ([a-z]+) {2,}\w", done.stdout, re.MULTILINE) == ["init", *COMMANDS]
 
 
 def test_every_primary_config_has_a_command_and_a_help_of_its_own(run_command, tmp_path):
@@ -32,7 +32,7 @@ def test_every_primary_config_has_a_command_and_a_help_of_its_own(run_command, t
     ("words", "said"),
     [
         (["reprot"], "reprot: no such command; did you mean report?"),
-        (["sweep"], "sweep: no such command; there are train, status, "),
+        (["sweep"], "sweep: no such command; there are init, train, status, "),
         (["task=mrpc"], "task=mrpc: no such command; a command comes first: seedgrid train task=mrpc"),
         (["completion", "csh"], "seedgrid completion takes the name of a shell: bash, zsh, fish"),
         (["train", "-sc", "install=bash"], "-sc: seedgrid completes words in its own way: "),
@@ -78,7 +78,7 @@ def pressed(tmp_path_factory):
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("seedgrid ", [*(f"{name} " for name in COMMANDS), "completion "]),
+        ("seedgrid ", ["init ", *(f"{name} " for name in COMMANDS), "completion "]),
         ("seedgrid re", ["report "]),
         ("seedgrid train -m task=mr", ["mrpc"]),  # bash keeps what is before the last =
         ("seedgrid train recipe.war", ["recipe.warmup="]),

@@ -45,6 +45,7 @@ _ALL = (
     Command("upload", "send a sweep's trials to Weights & Biases", "seedgrid.sweep.upload:upload"),
     Command("dashboard", "a workspace and a report in Weights & Biases", "seedgrid.report.dashboard:dashboard"),
 )
+_INIT = "write the example of a project: a task on your own files, a study, a Makefile"
 COMMANDS = {command.name: command for command in _ALL}
 
 
@@ -55,6 +56,10 @@ def main() -> None:
         print(_listed())
     elif name == "--version":
         print(f"seedgrid {__version__}")
+    elif name == "init":
+        from seedgrid.project import init
+
+        init(words)
     elif name == "completion":
         from seedgrid.completion import complete  # Hydra comes with it
 
@@ -78,7 +83,8 @@ def run(name: str, words: Sequence[str]) -> None:
 
 
 def _listed() -> str:
-    lines = [f"  seedgrid {command.name:10} {command.says}" for command in COMMANDS.values()]
+    says = {"init": _INIT} | {command.name: command.says for command in COMMANDS.values()}
+    lines = [f"  seedgrid {name:10} {said}" for name, said in says.items()]
     return "\n".join(
         [
             "Fine-tunes a pretrained language model over a grid of seeds, and tells what the seeds did.",
@@ -95,5 +101,6 @@ def _listed() -> str:
 def _instead(name: str) -> str:
     if "=" in name or name.startswith("-"):
         return f"a command comes first: seedgrid train {name}"
-    near = get_close_matches(name, COMMANDS, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+    names = ["init", *COMMANDS, "completion"]
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"

@@ -58,7 +58,7 @@ def choices(line: str) -> list[str]:
     _, *words = line.split()
     if not words or (len(words) == 1 and not line[-1].isspace()):
         start = "".join(words)
-        return [f"{name} " for name in [*COMMANDS, "completion"] if name.startswith(start)]
+        return [f"{name} " for name in ["init", *COMMANDS, "completion"] if name.startswith(start)]
     name = words[0]
     if name == "completion":
         return [f"{shell} " for shell in SCRIPTS]

@@ -87,12 +87,13 @@ def _masked(text: str) -> str:
 
 
 class User:
-    """Somebody with the command, the configs and the package, in a folder of their own."""
+    """Somebody with the command and the package, in a folder of their own."""
 
     def __init__(self, repository: Path, folder: Path) -> None:
         self.folder = folder
-        for name in ("conf", "src"):
-            shutil.copytree(repository / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # A page may change the code. The configs lie in it as in a wheel: conf/ is the user's own.
+        shutil.copytree(repository / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(repository / "conf", folder / "src" / "seedgrid" / "conf")
         script = folder / "bin" / "seedgrid"  # as installing the package makes it
         script.parent.mkdir()
         script.write_text(f"#!{sys.executable}\nfrom seedgrid.commands import main\n\nmain()\n")

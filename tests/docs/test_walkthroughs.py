@@ -7,6 +7,9 @@ import pytest
 def test_a_worked_example_runs_and_prints_what_its_page_says(user, fences, repository, page):
     blocks = fences(repository / "docs" / page)
     assert any(block.language == "console" for block in blocks)
-    if page != "add-a-task.md":  # its files are those that the others start from
-        user.follow([block for block in fences(repository / "docs" / "add-a-task.md") if block.name])
     user.follow(blocks)
+
+
+def test_the_example_that_a_page_shows_is_the_one_that_is_written(fences, repository):
+    [shown] = [block for block in fences(repository / "docs" / "add-a-task.md") if block.name]
+    assert shown.text == (repository / "src" / "seedgrid" / "example" / shown.name).read_text()

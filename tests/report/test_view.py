@@ -139,7 +139,7 @@ def test_the_index_is_made_anew_each_time(serve, write_sweep, tmp_path):
     assert f"No sweep in {tmp_path / 'runs'} yet: there is no such folder." in get(f"{url}/")
     (tmp_path / "runs").mkdir()
     assert f"No sweep in {tmp_path / 'runs'} yet. Run one" in get(f"{url}/")
-    assert "make sweep" in get(f"{url}/") and "seedgrid train -m experiment=debug" in get(f"{url}/")
+    assert "seedgrid train -m experiment=debug" in get(f"{url}/")
     folder = write_sweep(tmp_path / "runs" / "mine", 1, 3, status={(0, 1): "running", (0, 2): "running"})
     with trial_lock(folder / "init=000,order=001"):
         assert rows(get(f"{url}/"))["mine"]["trials"] == "running: 1 completed, 1 running, 1 interrupted"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from seedgrid.command_line import command
 from seedgrid.errors import InputError, one_line
 from seedgrid.records.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
 from seedgrid.report.arrays import SEEDS, FinishedTrials, finished_trials
@@ -86,7 +87,14 @@ class SweepIndex:
         views = [_group(sweeps) for _, sweeps in sorted(groups.items())]
         for before, view in pairwise(views):
             view["again"] = (before["task"], before["metric"]) == (view["task"], view["metric"])
-        return render("index", title=f"Sweeps in {self.runs}", runs=self.runs, groups=views, damaged=damaged)
+        return render(
+            "index",
+            title=f"Sweeps in {self.runs}",
+            runs=self.runs,
+            train=command("train"),
+            groups=views,
+            damaged=damaged,
+        )
 
 
 def _stamp(folder: Path) -> Stamp:

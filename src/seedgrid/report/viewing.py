@@ -29,7 +29,9 @@ def view(config: DictConfig) -> None:
     settings = read_config(config, ViewSettings)
     server = open_server(settings)
     with server:
-        print(f"{server.url}   all sweeps in {settings.runs}, for this machine only; Ctrl-C ends it", flush=True)
+        runs = Path(settings.runs).resolve()
+        waits = "" if runs.is_dir() else " (no such folder yet)"
+        print(f"{server.url}   all sweeps in {runs}{waits}, for this machine only; Ctrl-C ends it", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
