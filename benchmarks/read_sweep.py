@@ -26,7 +26,7 @@ from simulated_grid import simulate
 from seedgrid.records.store import trial_folders, trial_name
 from seedgrid.seeds import Seeds
 
-ROOT = Path(__file__).parents[1]
+SEEDGRID = ("-m", "seedgrid")
 # 31 evaluations of 100 examples, 240 steps.
 STUDY = (
     *("experiment=quickstart", "recipe=debug", "recipe.epochs=3", "evaluation.per_epoch=10", "logger=none"),
@@ -70,7 +70,7 @@ def run(name: str, *words: object) -> str:
     """Run a Python process; returns its seconds, those of its cores, and its peak memory as cells of a table."""
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *map(str, words)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     said = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
@@ -92,16 +92,16 @@ def main() -> None:
         grid = (f"seed.init=range(0,{inits})", f"seed.order=range(0,{orders})")
         if not any(trial_folders(sweep)):
             begin = time.perf_counter()
-            run("train", "train.py", *STUDY, f"sweep={sweep}", "seed.init=0", "seed.order=0")
+            run("train", *SEEDGRID, "train", *STUDY, f"sweep={sweep}", "seed.init=0", "seed.order=0")
             shutil.rmtree(sweep / "best_model")  # of a trial that goes
             write(sweep, inits, orders)
             print(f"{inits * orders:,} trials written in {time.perf_counter() - begin:.0f} s", flush=True)
         commands = {
-            "dry run": ("train.py", "-m", *STUDY, f"sweep={sweep}", *grid, "dry_run=true"),
-            "summary": ("train.py", "-m", *STUDY, f"sweep={sweep}", *grid),
-            "status": ("status.py", f"sweep={sweep}"),
-            "report": ("report.py", f"sweep={sweep}", f"output={temporary}/report"),
-            "plan": ("plan.py", f"sweep={sweep}", f"budget={given.budget}"),
+            "dry run": (*SEEDGRID, "train", "-m", *STUDY, f"sweep={sweep}", *grid, "dry_run=true"),
+            "summary": (*SEEDGRID, "train", "-m", *STUDY, f"sweep={sweep}", *grid),
+            "status": (*SEEDGRID, "status", f"sweep={sweep}"),
+            "report": (*SEEDGRID, "report", f"sweep={sweep}", f"output={temporary}/report"),
+            "plan": (*SEEDGRID, "plan", f"sweep={sweep}", f"budget={given.budget}"),
             "index page": ("-c", PAGE, sweep.parent),
         }
         print("command: seconds (of all cores), peak memory in GiB, without an index and with it", flush=True)
@@ -109,7 +109,7 @@ def main() -> None:
             taken = []
             for _ in range(2):
                 if not taken:
-                    (sweep / ".cache" / "index.parquet").unlink(missing_ok=True)
+                    (sweep / ".cache" / "index").unlink(missing_ok=True)
                 for picture in sweep.glob("*.png"):
                     picture.unlink()
                 taken.append(run(name, *words))

@@ -94,7 +94,7 @@ def learn(sweep: Path) -> None:
         index.find(folder, whole=True)
         check_finished(folder, index)
     index.save()
-    assert (sweep / ".cache" / "index.parquet").exists()
+    assert (sweep / ".cache" / "index").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------- names
