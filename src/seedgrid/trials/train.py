@@ -78,15 +78,14 @@ def train(
     # Learning rate, and dropout masks from the dropout seed and the step.
     module = FineTuning(step, prepared.steps, len(training), seeds.dropout, start)
 
-    # What happens besides, in this order after each step.
+    # What happens besides, in this order, after each step; those with an ``on_evaluation`` are told of evaluations.
     per_epoch = steps_per_epoch(len(training), recipe.batch_size)
     evaluated = schedule_of(settings.evaluation, prepared.steps, per_epoch)
     norms = GradientNorms(settings.gradient_norms)
     losses = Losses(record, norms, evaluated)
-    about = {"metric": settings.task.metric, "task": settings.task.name, "model": settings.model.name}
-    best = BestOfTrial(
-        record, network, prepared.model_folder, settings.data.max_length, {**about, **seeds.model_dump()}
-    )
+    names = {"metric": settings.task.metric, "task": settings.task.name, "model": settings.model.name}
+    about = names | seeds.model_dump()
+    best = BestOfTrial(record, network, prepared.model_folder, settings.data.max_length, about)
     checkpointing = Checkpointing(record, losses, best, settings.checkpoint.minutes, last_step, clock)
     callbacks = [
         norms,
