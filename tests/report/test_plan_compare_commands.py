@@ -73,7 +73,8 @@ def test_two_methods_csv_files_are_compared(entry, sweeps, tmp_path, monkeypatch
     compare(entry("compare", "a=focal_seed.csv", "b=base_seed.csv", "metric=accuracy", "max_budget=0"))
     said = " ".join(capsys.readouterr().out.split())
     assert "Paired by seeds: 4 pairs" in said
-    assert "base_seed: 4 finished trials (accuracy); its scores are taken so: 80.1 % is 0.801" in said
+    described = "base_seed: 4 finished trials (accuracy); 4 init and 4 order seeds; its scores are taken so"
+    assert f"{described}: 80.1 % is 0.801" in said
 
     for name, task in (("base", "sentiment"), ("focal", "topics")):
         export_parquet([read_csv_trials(f"{name}.csv", "accuracy", task, None)], f"{name}.parquet")
