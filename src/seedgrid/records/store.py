@@ -482,7 +482,7 @@ def _read_table(folder: Path, name: str, status: str) -> pa.Table | None:
     path = folder / name
     try:
         return read_table(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # trials of a file have no folder
         if status in FINISHED and name != NORMS:
             raise InputError(f"{path}: missing; redo=true runs the trial again") from None
         return None
