@@ -105,15 +105,8 @@ def test_tenth_trial_of_a_process_has_the_numbers_of_the_first(run):
     assert_same_numbers(first, run("recipe.epochs=1", sweep="tenth"))
 
 
-def test_a_nonfinite_loss_ends_the_trial_with_what_it_had(run, monkeypatch):
-    real = module_under_test.cross_entropy
-    calls = []
-
-    def overflowing(logits, labels):
-        calls.append(1)
-        return real(logits * float("inf") if len(calls) == 6 else logits, labels)
-
-    monkeypatch.setattr(module_under_test, "cross_entropy", overflowing)
+def test_a_nonfinite_loss_ends_the_trial_with_what_it_had(run, overflow_at):
+    overflow_at(6)
     folder = run()
     trial = json.loads((folder / "trial.json").read_text())
     assert trial["status"] == "nonfinite"
