@@ -12,7 +12,6 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,8 +29,6 @@ from seedgrid.model.step import TrainingStep
 from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, read_settings
 from seedgrid.trials.process import configure_process
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def padded_logits(network: PreTrainedModel, batch: Batch) -> torch.Tensor:

@@ -34,7 +34,7 @@ def test_every_primary_config_has_a_command_and_a_help_of_its_own(run_command, t
         (["reprot"], "reprot: no such command; did you mean report?"),
         (["sweep"], "sweep: no such command; there are init, train, status, "),
         (["task=mrpc"], "task=mrpc: no such command; a command comes first: seedgrid train task=mrpc"),
-        (["completion", "csh"], "seedgrid completion takes the name of a shell: bash, zsh, fish"),
+        (["completion", "csh"], "seedgrid completion takes the name of a shell, of which it knows bash: "),
         (["train", "-sc", "install=bash"], "-sc: seedgrid completes words in its own way: "),
     ],
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from hydra._internal.utils import get_args_parser
 from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
 from seedgrid.commands import COMMANDS
 from seedgrid.composition import composing
+from seedgrid.configs import given
 
-# Each asks `seedgrid completion words LINE`, of the line up to the cursor, for what its last word may become.
 # Bash replaces only what is behind the last '=' of a word, as long as that is one of its COMP_WORDBREAKS.
-SCRIPTS = {
-    "bash": r"""
+_BASH = r"""
 _seedgrid() {
     local IFS=$'\n' line="${COMP_LINE:0:COMP_POINT}"
     local word="${line##* }"
@@ -23,30 +23,20 @@ _seedgrid() {
     fi
 }
 complete -o nospace -o default -F _seedgrid seedgrid
-""",
-    "zsh": r"""
-_seedgrid() {
-    local -a found
-    found=("${(@f)$("$words[1]" completion words "$LBUFFER" 2> /dev/null)}")
-    compadd -S '' -- $found || _files
-}
-compdef _seedgrid seedgrid
-""",
-    "fish": r"""
-complete -c seedgrid -f -a '((commandline -opc)[1] completion words (commandline -cp | string collect) 2> /dev/null)'
-""",
-}
+"""
 
 
 def complete(words: Sequence[str]) -> None:
-    """What ``seedgrid completion`` does: print a shell's script, or, asked by one, what a word may become."""
+    """What ``seedgrid completion`` does: print the shell's script, or, asked by that, what a last word may become."""
     match words:
         case ["words", line]:
             print("\n".join(choices(line)))
-        case [shell] if shell in SCRIPTS:
-            print(SCRIPTS[shell].strip())
+        case ["bash"]:
+            print(_BASH.strip())
         case _:
-            sys.exit(f"error: seedgrid completion takes the name of a shell: {', '.join(SCRIPTS)}")
+            sys.exit(
+                "error: seedgrid completion takes the name of a shell, of which it knows bash: seedgrid completion bash"
+            )
 
 
 def choices(line: str) -> list[str]:
@@ -61,9 +51,10 @@ def choices(line: str) -> list[str]:
         return [f"{name} " for name in ["init", *COMMANDS, "completion"] if name.startswith(start)]
     name = words[0]
     if name == "completion":
-        return [f"{shell} " for shell in SCRIPTS]
+        return ["bash "]
     if name not in COMMANDS:
         return []
     rest = line.split(name, 1)[1].lstrip()
-    with composing() as hydra:
+    folder = get_args_parser().parse_known_args(words)[0].config_dir
+    with given(folder), composing() as hydra:
         return DefaultCompletionPlugin(hydra.config_loader)._query(config_name=name, line=rest)

@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from seedgrid.command_line import command
 from seedgrid.configs import CONF, begins
 from seedgrid.errors import InputError, plain_exit
 from seedgrid.files import write_whole
+from seedgrid.shell import command
 
 _EXAMPLE = Path(__file__).with_name("example")
 _USAGE = """\

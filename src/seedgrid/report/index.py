@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from seedgrid.command_line import command
 from seedgrid.errors import InputError, one_line
 from seedgrid.records.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
 from seedgrid.report.arrays import SEEDS, FinishedTrials, finished_trials
@@ -20,6 +19,7 @@ from seedgrid.report.comparing import validation_examples
 from seedgrid.report.figures import scores_by_sweep
 from seedgrid.report.page import cell, render, svg
 from seedgrid.report.sections.scores import best_found, recipe_in_words
+from seedgrid.shell import command
 from seedgrid.wording import hours
 
 _COUNTED = (*FINISHED, "stopped", "failed", "running", "interrupted")
