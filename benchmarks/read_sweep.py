@@ -74,8 +74,9 @@ def run(name: str, *words: object) -> str:
     )
     said = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{name}: exit code {os.waitstatus_to_exitcode(status)}\n{said}")
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{name}: exit code {process.returncode}\n{said}")
     seconds, cpu = time.perf_counter() - begin, used.ru_utime + used.ru_stime
     return f"{seconds:.1f} ({cpu:.1f}), {used.ru_maxrss / 2**20:.2f}"
 
@@ -102,7 +103,7 @@ def main() -> None:
             "status": (*SEEDGRID, "status", f"sweep={sweep}"),
             "report": (*SEEDGRID, "report", f"sweep={sweep}", f"output={temporary}/report"),
             "plan": (*SEEDGRID, "plan", f"sweep={sweep}", f"budget={given.budget}"),
-            "index page": ("-c", PAGE, sweep.parent),
+            "index page": ("-c", PAGE, sweep),
         }
         print("command: seconds (of all cores), peak memory in GiB, without an index and with it", flush=True)
         for name, words in commands.items():

@@ -234,6 +234,7 @@ def test_gradient_norms_are_read_of_the_trials_that_have_them(sweep):
 
 
 def test_a_sweep_has_its_trials_config(sweep):
+    read_sweep(str(sweep)).config.clear()
     assert read_sweep(str(sweep)).config == CONFIG
 
 

@@ -247,6 +247,8 @@ def _redrawn_limits(
     best_tenth = -(-trials // 10)
     excess = ranked[:best_tenth].mean() - ranked[best_tenth]
     steps = (ranked[:-1] - ranked[1:]).astype(np.float32)
+    falls = np.flatnonzero(steps)  # between equal scores nothing is added: large sweeps have few different ones
+    steps = steps[falls]
     low, high = np.empty((2, draws, len(sizes)))
     block = max(1, 4_000_000 // trials)  # draws at a time: 16 MB an array
     for start in range(0, draws, block):
@@ -257,7 +259,7 @@ def _redrawn_limits(
             weight *= generator.standard_exponential((drawn, axis.max() + 1))[:, axis]
         unseen = generator.standard_exponential((drawn, 1)) * trials / weight.sum(axis=1, keepdims=True)
         weight /= weight.sum(axis=1, keepdims=True)
-        below = np.maximum(1 - np.cumsum(weight, axis=1)[:, :-1], 0).astype(np.float32)
+        below = np.maximum(1 - np.cumsum(weight, axis=1)[:, falls], 0).astype(np.float32)
         highest_below = below.max(axis=0)
         for column, (n, count) in enumerate(zip(sizes, effective, strict=True)):
             extra = (unseen / count).astype(np.float32)

@@ -73,7 +73,7 @@ class Index:
     def __init__(self, sweep: Path) -> None:
         self.sweep = sweep
         self._path = sweep / ".cache" / "index"
-        self._seen: dict[str, tuple[bytes, int] | None] = {}
+        self._seen: dict[str, tuple[bytes, bool] | None] = {}
         self._new: set[str] = set()
         try:
             self._known = _read(self._path)
@@ -112,7 +112,7 @@ class Index:
             whole: whether its gradient norms and its predictions were looked at too.
         """
         seen = self._seen.get(trial.name)
-        if seen is None or time.time_ns() - seen[1] < SETTLED or not len(evaluations):
+        if seen is None or not seen[1] or not len(evaluations):
             return
         if self._known and next(iter(self._known.values())).table.schema != evaluations.schema:
             return  # read each time: no two kinds of tables in one file
@@ -187,8 +187,8 @@ def _read(path: Path) -> dict[str, Known]:
     }
 
 
-def _state(trial: Path) -> tuple[bytes, int] | None:
-    """What tells whether a trial's files were written since, and the last of their times in ns; None: not to be had."""
+def _state(trial: Path) -> tuple[bytes, bool] | None:
+    """What tells whether a trial's files were written since, and whether it does so surely; None: not to be had."""
     facts: list[tuple[int, ...] | None] = []
     try:
         for name in FILES:
@@ -200,4 +200,5 @@ def _state(trial: Path) -> tuple[bytes, int] | None:
     except OSError:
         return None
     last = max((max(fact[2:]) for fact in facts if fact is not None), default=0)
-    return hashlib.blake2b(repr(facts).encode(), digest_size=16).digest(), last
+    settled = time.time_ns() - last >= SETTLED
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).digest(), settled

@@ -5,6 +5,7 @@ Reading needs neither torch nor Hydra, and what lists the trials reads no loss f
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import hashlib
 import json
@@ -417,7 +418,7 @@ def read_sweep(folder: Path | str) -> Sweep:
     for seeds, path in trial_folders(folder):
         known = index.find(path)
         trial = read_trial(path) if known is None else known.trial
-        first = first or trial
+        first = first or copy.deepcopy(trial)  # what becomes of a sweep's config is no matter of the index
         changes = differences(first["identity"], trial["identity"])
         if changes:
             raise InputError(f"{path}: another configuration than the trials before it ({changes}); move it away")
