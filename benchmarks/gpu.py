@@ -10,8 +10,8 @@ made from their configurations with random weights, on batches of 16 examples in
 - rates: products of 8192 x 8192 matrices and copies, the card's limits for what follows.
 - step: a training step recorded and replayed (``trainer.capture=true``), and called operation by operation.
 - trainer: a step and a validation pass of Trainer, two loader workers.
-- trial: whole trials as ``seedgrid train`` runs them, records and all: a short one that captures its steps, then one
-  that finds them captured. Where three epochs would take too long it is a part of them; the table says how many.
+- trial: whole trials as ``seedgrid train`` runs them, records and all: a process's first, which captures its steps, and
+  its second. Where three epochs would take too long it is a part of them; the table says how many steps.
 - many: two and four processes that take steps at once, with and without NVIDIA's MPS; milliseconds of the GPU for each
   step of each.
 
@@ -49,13 +49,19 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from seedgrid.composition import compose
 from seedgrid.data.datamodule import training_batches
+from seedgrid.data.shapes import choose_shapes, fill
 from seedgrid.data.sources import load
 from seedgrid.data.tokens import Tokens, tokenize, used_words
+from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.model.pretrained import locate
+from seedgrid.model.step import TrainingStep
 from seedgrid.model.vocabulary import keep_used_words
-from seedgrid.settings import Settings, read_settings
+from seedgrid.settings import Settings, read_settings, steps_per_epoch
 from seedgrid.trials.devices import resolve
+from seedgrid.trials.preparation import prepare
+from seedgrid.trials.run import run_trial
 from seedgrid.trials.sharing import mps_server
+from seedgrid.trials.worker import forget_step
 
 IMPORTS = time.clock_gettime(time.CLOCK_BOOTTIME) - int(
     Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
@@ -204,9 +210,6 @@ class Steps:
     """Training steps of a model in a row, over the batches of an order seed, filled before the clock starts."""
 
     def __init__(self, work: Work, size: str, capture: bool) -> None:
-        from seedgrid.data.shapes import choose_shapes, fill
-        from seedgrid.model.step import TrainingStep
-
         (train, validation), settings = work.tokens, work.usual
         network, batch_size = copy.deepcopy(network_of(size)), settings.recipe.batch_size
         keep_used_words(network, torch.from_numpy(used_words(train, validation)))
@@ -316,39 +319,35 @@ def trainer(work: Work, size: str) -> dict[str, Any]:
     return {"step": 1000 * clock.each, "pass": a_pass, "memory": memory()}
 
 
-def trial(work: Work, size: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Seconds of a first, short trial in this process, and of a second one, which is as long as time allows."""
-    from seedgrid.evaluation.schedule import schedule_of
-    from seedgrid.settings import steps_per_epoch
-    from seedgrid.trials.preparation import prepare
-    from seedgrid.trials.run import run_trial
+def trial(work: Work, size: str, found: dict[str, Any], step_ms: float | None) -> dict[str, Any]:
+    """Seconds of a process's first trial, and of its second one, which differs in its seed alone.
 
+    Args:
+        work, size: of what.
+        found: where the numbers go, so that the first one's are there if the second one takes too long.
+        step_ms: of a step, as far as it is known: three epochs are cut to what the part has time for.
+    """
+    usual = work.usual
+    steps = usual.recipe.epochs * steps_per_epoch(len(work.tokens[0]), usual.recipe.batch_size)
+    share = 0.05 if step_ms is None else min(1.0, SHARE["trial"] / 3 / (steps * step_ms / 1000))
     with tempfile.TemporaryDirectory() as folder, deterministic():  # which a trial sets, and leaves
         network_of(size).bert.save_pretrained(f"{folder}/model")
         AutoTokenizer.from_pretrained(work.folder).save_pretrained(f"{folder}/model")
-        given = [f"model.path={folder}/model", "recipe.learning_rate=1e-5"]
-
-        def run(epochs: float, init_seed: int) -> dict[str, Any]:
-            sweep = f"sweep={folder}/{epochs}"
-            settings = work.settings(*given, f"recipe.epochs={epochs}", f"seed.init={init_seed}", sweep)
-            prepared = prepare(settings)
-            begin = time.perf_counter()
-            outcome = run_trial(settings, prepared)
-            seconds = time.perf_counter() - begin
-            if outcome.error is not None:
-                raise RuntimeError(outcome.error)
-            per_epoch = steps_per_epoch(prepared.train_examples, settings.recipe.batch_size)
-            validations = len(schedule_of(settings.evaluation, prepared.steps, per_epoch))
-            return {"steps": prepared.steps, "validations": validations, "seconds": seconds}
-
-        epochs, part = work.usual.recipe.epochs, 1 / 15
-        found["first"] = run(epochs * part, 0)
-        found["later"] = run(epochs * part, 1)
-        share = min(
-            1.0, SHARE["trial"] / 2 * part / found["later"]["seconds"]
-        )  # of the whole, which this is no part of
-        if share > 2 * part:
-            found["later"] = run(epochs * share, 2)
+        given = [f"model.path={folder}/model", "recipe.learning_rate=1e-5", f"sweep={folder}/sweep"]
+        given.append(f"recipe.epochs={usual.recipe.epochs * share}")
+        prepared = prepare(work.settings(*given))
+        per_epoch = steps_per_epoch(prepared.train_examples, usual.recipe.batch_size)
+        found["steps"] = prepared.steps
+        found["validations"] = len(schedule_of(usual.evaluation, prepared.steps, per_epoch))
+        try:
+            for seed, name in enumerate(("first", "later")):
+                begin = time.perf_counter()
+                outcome = run_trial(work.settings(*given, f"seed.init={seed}"), prepared)
+                if outcome.error is not None:
+                    raise RuntimeError(outcome.error)
+                found[name] = time.perf_counter() - begin
+        finally:
+            forget_step()
     return found
 
 
@@ -501,16 +500,14 @@ class Results:
         row("shapes captured", "{}", lambda: ours["shapes"])
 
         def theirs_whole() -> float:
-            later = whole["later"]
-            return later["steps"] * theirs["step"] / 1000 + later["validations"] * theirs["pass"]
+            return whole["steps"] * theirs["step"] / 1000 + whole["validations"] * theirs["pass"]
 
-        row("steps of the trial", "{}", lambda: whole["later"]["steps"])
-        row("validations of the trial", "{}", lambda: whole["later"]["validations"])
-        row("**s a trial, after a process's first**", "**{:.1f}**", lambda: whole["later"]["seconds"])
+        row("steps of a trial", "{}", lambda: whole["steps"])
+        row("validations of a trial", "{}", lambda: whole["validations"])
+        row("**s a trial, after a process's first**", "**{:.1f}**", lambda: whole["later"])
+        row("s a trial, a process's first", "{:.1f}", lambda: whole["first"])
         row("s a trial, Trainer (from a step and a pass)", "{:.1f}", theirs_whole)
-        row("**ratio of trials**", "**{:.1f}**", lambda: theirs_whole() / whole["later"]["seconds"])
-        row("s of a process's first, short trial", "{:.1f}", lambda: whole["first"]["seconds"])
-        row("steps of that trial", "{}", lambda: whole["first"]["steps"])
+        row("**ratio of trials**", "**{:.1f}**", lambda: theirs_whole() / whole["later"])
         row("peak memory, GiB", "{:.1f}", lambda: ours["memory"])
         row("peak memory, GiB, Trainer", "{:.1f}", lambda: theirs["memory"])
         for name, said in (("many", "at once"), ("mps", "at once, MPS")):
@@ -576,7 +573,9 @@ def main(words: list[str] | None = None) -> int:
             take("step", f"step {size}", lambda size=size: step(work, size))
             take("trainer", f"trainer {size}", lambda size=size: trainer(work, size))
             found = results.found.setdefault(f"trial {size}", {}) if "trial" in arguments.parts else {}
-            take("trial", f"trial {size}", lambda size=size, found=found: trial(work, size, found))
+            step_ms = results.found.get(f"step {size}", {}).get("captured")
+            given = work, size, found, step_ms
+            take("trial", f"trial {size}", lambda given=given: trial(*given))
         for mode, workers in sets.items():
             with tempfile.TemporaryDirectory() as log, mps_server(Path(log)) if mode == "mps" else nullcontext():
                 for size in arguments.sizes:

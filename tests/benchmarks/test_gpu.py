@@ -20,7 +20,6 @@ def gpu(repository):
 
 
 def test_every_part_is_measured_at_a_tiny_size_and_the_table_has_it(gpu, tiny_model, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("seedgrid.model.step")
     monkeypatch.delenv("GLUE_DIR", raising=False)
     (tmp_path / "test_marked.py").write_text("import pytest\n\n\n@pytest.mark.gpu\ndef test_one():\n    pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = gpu: marked\n")
