@@ -1,0 +1,197 @@
+"""``seedgrid.run``: what the command ``train -m`` does, in the caller's own process, which it leaves as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import index
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
+from hydra.types import HydraContext, RunMode
+from joblib.externals.loky import reusable_executor
+from omegaconf import DictConfig
+
+from seedgrid.command_line import quoted, refusal
+from seedgrid.composition import explain, is_hydras
+from seedgrid.errors import InputError
+from seedgrid.public import Place, Sweep, read
+from seedgrid.sweep.expand import SEED_KEYS
+from seedgrid.trials import interrupt
+
+Seeds = int | Iterable[int]
+
+_CONF = Path(__file__).parents[2] / "conf"
+_running = threading.Lock()
+
+
+def run(
+    *overrides: str,
+    init: Seeds | None = None,
+    order: Seeds | None = None,
+    dropout: Seeds | None = None,
+    folder: Place | None = None,
+) -> Sweep:
+    """Run the trials of a sweep that are not done yet, and return the sweep.
+
+    The trials are those of the command ``seedgrid train -m`` with the same words, to the last bit, in the same folders:
+    either goes on where the other stopped. Progress is shown on standard error, or beneath the cell of a notebook.
+
+    Ctrl-C, or a kernel's interrupt, lets running trials write their checkpoints and then raises KeyboardInterrupt; a
+    second one ends them at once. Failed trials take no other along: a warning names them, and they are in
+    ``Sweep.failed``.
+
+    Args:
+        overrides: words of the command line, such as ``"task=mrpc"``.
+        init, order, dropout: seeds, one or several; every combination is a trial.
+        folder: of the sweep, instead of ``sweep=``.
+
+    Raises:
+        InputError: what was given cannot be used, with the command's own line.
+        KeyboardInterrupt: the sweep was stopped; the same call goes on.
+    """
+    words = _words(overrides, {"init": init, "order": order, "dropout": dropout}, folder)
+    if not _running.acquire(blocking=False):
+        raise InputError("another seedgrid.run is at work in this process; wait for it, or run this one in another")
+    said: list[str] = []
+
+    def say(line: str, file: object = None) -> None:
+        if file is sys.stderr:  # the rest is what the sweep itself shows
+            said.append(line.strip())
+
+    try:
+        with _as_it_was(), interrupt.given_back():
+            [place] = _work(words, say)
+            stopped_by = (interrupt.requested_by() or signal.SIGINT) if interrupt.requested() else None
+    finally:
+        _running.release()
+    if said:
+        warnings.warn("\n".join(said), stacklevel=2)
+    if stopped_by is not None:
+        if stopped_by != signal.SIGINT:
+            signal.raise_signal(stopped_by)  # now it means what it means to the caller's process: by default, its end
+        raise KeyboardInterrupt("stopped; the same call goes on where it stopped")
+    return read(place)
+
+
+def _words(overrides: Sequence[str], seeds: dict[str, Seeds | None], folder: Place | None) -> list[str]:
+    """The words of the command line that says the same."""
+    words = []
+    for word in overrides:
+        if not isinstance(word, str):
+            raise InputError(f'{word!r}: not a word of the command line, such as "task=mrpc"')
+        words.append(word)
+    words += [f"seed.{name}={_listed(name, given)}" for name, given in seeds.items() if given is not None]
+    if folder is not None:
+        words.append(f"sweep={quoted(os.fspath(folder))}")
+    keys = []
+    for word in words:
+        reason = refusal(word, swept=True)
+        if reason is not None:
+            raise InputError(f"{word}: {reason}")
+        keys.append(word.partition("=")[0])
+    for name in (*(f"seed.{name}" for name in seeds), "sweep"):
+        if keys.count(name) > 1:
+            raise InputError(f"{name} is given twice, as a word and as an argument; leave out one of them")
+    return words
+
+
+def _listed(name: str, seeds: Seeds) -> str:
+    try:
+        given = [seeds] if hasattr(seeds, "__index__") else list(seeds)
+        numbers = [index(seed) for seed in given]
+    except TypeError:
+        numbers = None
+    if numbers is None or any(isinstance(seed, bool) for seed in given):
+        raise InputError(f"{name}={seeds!r}: give a seed or several, such as {name}=0 or {name}=range(5)")
+    if not numbers:
+        raise InputError(f"{name}={seeds!r}: no seed; give one or more, such as {name}=range(5)")
+    wrong = next((number for number in numbers if not 0 <= number < 2**32), None)
+    if wrong is not None:
+        raise InputError(f"{name}={wrong}: a seed is an integer from 0 to 2**32 - 1")
+    return ",".join(map(str, numbers))
+
+
+def _work(words: list[str], say: object) -> list[Path]:
+    """What Hydra's multirun does, but for its last line: how a sweep ends is the caller's to say."""
+    version.setbase("1.3")
+    hydra = Hydra.create_main_hydra2("train", create_config_search_path(str(_CONF)))
+    try:
+        config = hydra.compose_config(
+            "train", [*words, "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN, with_log_configuration=False
+        )
+        callbacks = Callbacks(config)
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+        try:
+            callbacks.on_multirun_start(config=config, config_name="train")
+        except SystemExit as refused:
+            raise InputError(str(refused.code).removeprefix("error: ")) from None
+        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=_train)
+        arguments = list(config.hydra.overrides.task)
+        _refuse_other_axes([*(f"{key}={value}" for key, value in sweeper.params.items()), *arguments])
+        folders, _ = sweeper.work(arguments, say)
+    except Exception as error:
+        if not is_hydras(error):
+            raise
+        raise InputError(explain(error, words, _CONF / "train.yaml")) from error
+    return folders
+
+
+def _refuse_other_axes(words: Sequence[str]) -> None:
+    parser = OverridesParser.create()
+    for word in words:
+        override = parser.parse_override(word)
+        if override.is_sweep_override() and override.get_key_element() not in SEED_KEYS:
+            raise InputError(f"{word}: only seeds vary in a sweep; call seedgrid.run once for each value")
+
+
+def _train(config: DictConfig) -> object:
+    """A trial, in whichever process the launcher has it run."""
+    from seedgrid.trials.entry import train
+
+    return train(config)
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Around a sweep in the caller's process: Hydra, torch's settings, warnings and the environment are theirs again."""
+    environment = dict(os.environ)
+    Plugins.instance(), ConfigStore.instance()  # what these learn, they may keep
+    instances = dict(Singleton._instances)
+    for kind in (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase):
+        Singleton._instances.pop(kind, None)
+    _end_workers()  # of the caller's: they may have imported other code, in another folder
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        _end_workers()
+        if "seedgrid.trials.borrowed" in sys.modules:
+            sys.modules["seedgrid.trials.borrowed"].put_back()
+        Singleton._instances = instances
+        for name in {*environment, *os.environ}:
+            if name not in environment:
+                del os.environ[name]
+            elif os.environ.get(name) != environment[name]:
+                os.environ[name] = environment[name]
+
+
+def _end_workers() -> None:
+    """End joblib's worker processes: they would keep their memory, their folder, and the code that they imported."""
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(wait=True, kill_workers=interrupt.requested())
