@@ -30,7 +30,7 @@ OmegaConf.register_new_resolver("seedgrid.workers", _workers, replace=True)
 class GridSweeper(Sweeper):
     """Runs the trials of a sweep that are not done yet; the work is in :mod:`seedgrid.sweep.grid`.
 
-    Hydra calls :meth:`sweep`, which ends as a command does; :mod:`seedgrid.in_process` calls :meth:`work`.
+    Hydra calls :meth:`sweep`, which ends as a command does; :mod:`seedgrid.sweep.in_process` calls :meth:`work`.
     """
 
     def __init__(self, params: dict[str, str] | None = None) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seedgrid import analysis
     from seedgrid.errors import InputError
-    from seedgrid.in_process import run
     from seedgrid.public import Comparison, Plan, Sweep, compare, plan, read
+    from seedgrid.sweep.in_process import run
 
 __version__ = "0.1.0"
 
 __all__ = ["Comparison", "InputError", "Plan", "Sweep", "analysis", "compare", "plan", "read", "run"]
 
 # Imported when they are first asked for, so that `import seedgrid` takes no time, and nothing takes torch but trials.
-_PLACES = {"InputError": "seedgrid.errors", "run": "seedgrid.in_process"}
+_PLACES = {"InputError": "seedgrid.errors", "run": "seedgrid.sweep.in_process"}
 
 
 def __getattr__(name: str) -> Any:

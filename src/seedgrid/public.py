@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -123,9 +123,15 @@ class Sweep:
         return draw_scores(self.records)
 
     def curves(self) -> Figure:
-        """Score of every trial at its evaluations."""
+        """Score of every trial at its evaluations.
+
+        Raises:
+            InputError: no trial has been evaluated yet.
+        """
         from seedgrid.report.overview import draw_curves
 
+        if not self.evaluations["step"].max() > 0:
+            raise InputError(f"{self.folder}: no trial has been evaluated yet; let the sweep run first")
         return draw_curves(self.records)
 
     def report(self, output: Place | None = None) -> Path:
@@ -175,7 +181,9 @@ class Sweep:
         figures = [self.grid()] if has_scores(self.records) else []
         if self.evaluations["step"].max() > 0:
             figures.append(self.curves())
-        return "\n".join([_paragraph(headline(self.records), "b"), _table(self._lines()), *map(_img, figures)])
+        rows = [f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in self._lines()]
+        table = ["<table>", *rows, "</table>"] if rows else []
+        return "\n".join([_paragraph(headline(self.records), "b"), *table, *map(_img, figures)])
 
 
 @dataclass(frozen=True)
@@ -409,11 +417,6 @@ def _folder(sweep: Sweep | Place) -> str:
 
 def _paragraph(text: str, tag: str = "span") -> str:
     return f"<p><{tag}>{escape(text)}</{tag}></p>"
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
 
 
 def _img(figure: Figure) -> str:

@@ -53,7 +53,7 @@ class SweepProgress:
     def __enter__(self) -> SweepProgress:
         # Here, for a notebook shows beneath a cell what that cell's own thread first displays.
         if in_notebook():
-            self.cell = _Cell()
+            self.cell = _Cell(self.line())
         self.thread.start()
         return self
 
@@ -99,8 +99,10 @@ class SweepProgress:
 
     def _outcome(self) -> str:
         """The line that stays."""
+        stopped = "stopped: " if interrupt.requested() else ""
         best = "" if self.best is None else f", best found {self.best:.4f}"
-        return f"{self.done} of {self.trials} trials{self.where}{best}, in {_clock(time.monotonic() - self.entered)}"
+        clock = _clock(time.monotonic() - self.entered)
+        return f"{stopped}{self.done} of {self.trials} trials{self.where}{best}, in {clock}"
 
     def _left(self) -> str:
         work = self._work() - self.work_before
@@ -149,10 +151,10 @@ def in_notebook() -> bool:
 class _Cell:
     """One line in a notebook's output that changes in place."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: str) -> None:
         from IPython.display import display
 
-        self.handle = display(self._bundle("", 0.0), raw=True, display_id=True)
+        self.handle = display(self._bundle(line, 0.0), raw=True, display_id=True)
 
     def show(self, line: str, share: float | None) -> None:
         """Replace the line.

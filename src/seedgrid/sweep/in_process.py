@@ -36,7 +36,7 @@ from seedgrid.trials import interrupt
 
 Seeds = int | Iterable[int]
 
-_CONF = Path(__file__).parents[2] / "conf"
+_CONF = Path(__file__).parents[3] / "conf"
 _running = threading.Lock()
 
 
@@ -169,7 +169,7 @@ def _train(config: DictConfig) -> object:
 
 @contextmanager
 def _as_it_was() -> Iterator[None]:
-    """Around a sweep in the caller's process: Hydra, torch's settings, warnings and the environment are theirs again."""
+    """Around a sweep in the caller's process: Hydra, torch, warnings and the environment are theirs again."""
     environment = dict(os.environ)
     Plugins.instance(), ConfigStore.instance()  # what these learn, they may keep
     instances = dict(Singleton._instances)
@@ -178,6 +178,7 @@ def _as_it_was() -> Iterator[None]:
     _end_workers()  # of the caller's: they may have imported other code, in another folder
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of a bar by ipywidgets, which nobody needs here
             yield
     finally:
         _end_workers()
