@@ -7,15 +7,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
 from pathlib import Path
 
 from hydra import version
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,10 +23,10 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.types import HydraContext, RunMode
 from joblib.externals.loky import reusable_executor
-from omegaconf import DictConfig
 
 from seedgrid.command_line import quoted, refusal
-from seedgrid.composition import explain, is_hydras
+from seedgrid.commands import COMMANDS
+from seedgrid.composition import composing, explain, is_hydras
 from seedgrid.errors import InputError
 from seedgrid.public import Place, Sweep, read
 from seedgrid.sweep.expand import SEED_KEYS
@@ -36,7 +34,6 @@ from seedgrid.trials import interrupt
 
 Seeds = int | Iterable[int]
 
-_CONF = Path(__file__).parents[3] / "conf"
 _running = threading.Lock()
 
 
@@ -76,7 +73,7 @@ def run(
 
     try:
         with _as_it_was(), interrupt.given_back():
-            [place] = _work(words, say)
+            place = _work(words, say)
             stopped_by = (interrupt.requested_by() or signal.SIGINT) if interrupt.requested() else None
     finally:
         _running.release()
@@ -127,29 +124,29 @@ def _listed(name: str, seeds: Seeds) -> str:
     return ",".join(map(str, numbers))
 
 
-def _work(words: list[str], say: object) -> list[Path]:
-    """What Hydra's multirun does, but for its last line: how a sweep ends is the caller's to say."""
-    version.setbase("1.3")
-    hydra = Hydra.create_main_hydra2("train", create_config_search_path(str(_CONF)))
+def _work(words: list[str], say: Callable[..., None]) -> Path:
+    """What Hydra's multirun does, but for how it ends, which is the caller's to say; the sweep's folder."""
     try:
-        config = hydra.compose_config(
-            "train", [*words, "hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN, with_log_configuration=False
-        )
-        callbacks = Callbacks(config)
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
-        try:
-            callbacks.on_multirun_start(config=config, config_name="train")
-        except SystemExit as refused:
-            raise InputError(str(refused.code).removeprefix("error: ")) from None
-        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=_train)
-        arguments = list(config.hydra.overrides.task)
-        _refuse_other_axes([*(f"{key}={value}" for key, value in sweeper.params.items()), *arguments])
-        folders, _ = sweeper.work(arguments, say)
+        with composing() as hydra:
+            config = hydra.compose_config(
+                "train", [*words, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN, with_log_configuration=False
+            )
+            context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+            try:
+                context.callbacks.on_multirun_start(config=config, config_name="train")
+            except SystemExit as refused:
+                raise InputError(str(refused.code).removeprefix("error: ")) from None
+            sweeper = Plugins.instance().instantiate_sweeper(
+                config=config, hydra_context=context, task_function=COMMANDS["train"]
+            )
+            arguments = list(config.hydra.overrides.task)
+            _refuse_other_axes([*(f"{key}={value}" for key, value in sweeper.params.items()), *arguments])
+            [folder], _ = sweeper.work(arguments, say)
     except Exception as error:
         if not is_hydras(error):
             raise
-        raise InputError(explain(error, words, _CONF / "train.yaml")) from error
-    return folders
+        raise InputError(explain(error, words, "train")) from error
+    return folder
 
 
 def _refuse_other_axes(words: Sequence[str]) -> None:
@@ -158,13 +155,6 @@ def _refuse_other_axes(words: Sequence[str]) -> None:
         override = parser.parse_override(word)
         if override.is_sweep_override() and override.get_key_element() not in SEED_KEYS:
             raise InputError(f"{word}: only seeds vary in a sweep; call seedgrid.run once for each value")
-
-
-def _train(config: DictConfig) -> object:
-    """A trial, in whichever process the launcher has it run."""
-    from seedgrid.trials.entry import train
-
-    return train(config)
 
 
 @contextmanager
