@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from operator import index
 from pathlib import Path
 
+import numpy as np
 from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra.core.config_store import ConfigStore
@@ -160,7 +162,7 @@ def _refuse_other_axes(words: Sequence[str]) -> None:
 @contextmanager
 def _as_it_was() -> Iterator[None]:
     """Around a sweep in the caller's process: Hydra, torch, warnings and the environment are theirs again."""
-    environment = dict(os.environ)
+    environment, drawn = dict(os.environ), (random.getstate(), np.random.get_state())
     Plugins.instance(), ConfigStore.instance()  # what these learn, they may keep
     instances = dict(Singleton._instances)
     for kind in (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase):
@@ -175,6 +177,8 @@ def _as_it_was() -> Iterator[None]:
         if "seedgrid.trials.borrowed" in sys.modules:
             sys.modules["seedgrid.trials.borrowed"].put_back()
         Singleton._instances = instances
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
         for name in {*environment, *os.environ}:
             if name not in environment:
                 del os.environ[name]

@@ -1,17 +1,15 @@
 """What a trial changes in its process: noted before, and put back for a caller who goes on there.
 
-The environment, Python's warnings and the signals are not among it: that caller keeps those.
+What needs no torch, the signals and the environment for instance, is not among it: that caller keeps it.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.utils.deterministic
 from transformers.utils import logging as transformers_logging
@@ -53,8 +51,6 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (lambda: (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark), _kernels),
     (torch.get_rng_state, torch.set_rng_state),
     (lambda: torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [], torch.cuda.set_rng_state_all),
-    (np.random.get_state, np.random.set_state),
-    (random.getstate, random.setstate),
     (gc.get_freeze_count, _thaw),
     (lambda: _LIGHTNING.level, _LIGHTNING.setLevel),
     (transformers_logging.get_verbosity, transformers_logging.set_verbosity),
