@@ -25,6 +25,7 @@ from seedgrid.wording import count
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from seedgrid.report.comparing import ComparisonOptions
     from seedgrid.report.comparison import Compared
     from seedgrid.report.section import Section
 
@@ -143,13 +144,12 @@ class Sweep:
         Raises:
             InputError: no trial has finished with a score, or something else is in ``output``.
         """
-        from seedgrid.report.entry import make_report
+        from seedgrid.report.entry import ReportOptions, make_report
 
         if output is None:
             output = self.folder / "report" if self.folder.is_dir() else "report"
-        page, *_ = make_report(
-            [self.records], Path(output), level=0.95, splits=100, random_seed=0, advance=lambda what, parts: None
-        )
+        options = ReportOptions(level=0.95, splits=100, random_seed=0)
+        page, *_ = make_report([self.records], Path(output), options, lambda what, parts: None, [str(self.folder)])
         return page
 
     def export(self, path: Place) -> Path:
@@ -236,9 +236,9 @@ class Comparison:
     prints.
     """
 
-    def __init__(self, compared: Compared, power: float) -> None:
+    def __init__(self, compared: Compared, options: ComparisonOptions) -> None:
         self._compared = compared
-        self._power = power
+        self._options = options
 
     @property
     def result(self) -> comparison.Comparison:
@@ -268,7 +268,7 @@ class Comparison:
     def _sections(self) -> list[Section]:
         from seedgrid.report.comparison import build_sections
 
-        return build_sections(self._compared, self._power)
+        return build_sections(self._compared, self._options.power)
 
     @cached_property
     def _notes(self) -> list[str]:
@@ -288,7 +288,7 @@ class Comparison:
         from seedgrid.report.comparing import beside, write_page
 
         output = Path(output or beside(self._compared.a.sweep, self._compared.b.sweep))
-        return write_page(self._compared, self._sections, self._notes, output)
+        return write_page(self._compared, self._sections, self._notes, output, self._options)
 
     def __repr__(self) -> str:
         from seedgrid.report.comparing import in_terminal
@@ -357,23 +357,13 @@ def compare(
     Raises:
         InputError: a sweep cannot be read, or the two cannot be compared.
     """
-    from seedgrid.report.comparing import CompareSettings, check_power, pair
-    from seedgrid.report.comparison import compare_trials
+    from seedgrid.report.comparing import ComparisonOptions, check_power, compare_as_asked, pair
     from seedgrid.settings import checked
 
     asked = {"paired": paired, "level": level, "power": power, "max_budget": max_budget, "draws": draws}
-    places = {"a": _folder(a), "b": _folder(b), "metric": "score", "output": None}
-    settings = checked(CompareSettings, {**asked, **places, "random_seed": random_seed})
-    check_power(settings.power, settings.level)
-    compared = compare_trials(
-        *pair(_records(a), _records(b)),
-        paired=settings.paired,
-        max_budget=settings.max_budget,
-        level=settings.level,
-        draws=settings.draws,
-        seed=settings.random_seed,
-    )
-    return Comparison(compared, settings.power)
+    options = checked(ComparisonOptions, {**asked, "random_seed": random_seed})
+    check_power(options)
+    return Comparison(compare_as_asked(*pair(_records(a), _records(b)), options), options)
 
 
 def plan(
@@ -409,10 +399,6 @@ def plan(
 
 def _records(sweep: Sweep | Place) -> store.Sweep:
     return sweep.records if isinstance(sweep, Sweep) else read_trials(sweep)
-
-
-def _folder(sweep: Sweep | Place) -> str:
-    return str(sweep.folder if isinstance(sweep, Sweep) else sweep)
 
 
 def _paragraph(text: str, tag: str = "span") -> str:

@@ -26,11 +26,13 @@ from hydra.core.utils import JobRuntime
 from hydra.types import HydraContext, RunMode
 from joblib.externals.loky import reusable_executor
 
-from seedgrid.command_line import quoted, refusal
+from seedgrid.command_line import refusal
 from seedgrid.commands import COMMANDS
 from seedgrid.composition import composing, explain, is_hydras
+from seedgrid.configs import given, left_alone
 from seedgrid.errors import InputError
 from seedgrid.public import Place, Sweep, read
+from seedgrid.shell import quoted
 from seedgrid.sweep.expand import SEED_KEYS
 from seedgrid.trials import interrupt
 
@@ -45,6 +47,7 @@ def run(
     order: Seeds | None = None,
     dropout: Seeds | None = None,
     folder: Place | None = None,
+    config_dir: Place | None = None,
 ) -> Sweep:
     """Run the trials of a sweep that are not done yet, and return the sweep.
 
@@ -59,22 +62,26 @@ def run(
         overrides: words of the command line, such as ``"task=mrpc"``.
         init, order, dropout: seeds, one or several; every combination is a trial.
         folder: of the sweep, instead of ``sweep=``.
+        config_dir: folder of your own configs, besides a ``conf`` where this process runs.
 
     Raises:
         InputError: what was given cannot be used, with the command's own line.
         KeyboardInterrupt: the sweep was stopped; the same call goes on.
     """
     words = _words(overrides, {"init": init, "order": order, "dropout": dropout}, folder)
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise InputError(f"config_dir={config_dir}: no such folder")
+    remark = left_alone() if config_dir is None else None
+    said = [] if remark is None else [remark]
     if not _running.acquire(blocking=False):
         raise InputError("another seedgrid.run is at work in this process; wait for it, or run this one in another")
-    said: list[str] = []
 
     def say(line: str, file: object = None) -> None:
         if file is sys.stderr:  # the rest is what the sweep itself shows
             said.append(line.strip())
 
     try:
-        with _as_it_was(), interrupt.given_back():
+        with _as_it_was(), interrupt.given_back(), given(None if config_dir is None else Path(config_dir)):
             place = _work(words, say)
             stopped_by = (interrupt.requested_by() or signal.SIGINT) if interrupt.requested() else None
     finally:
