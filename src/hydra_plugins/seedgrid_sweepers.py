@@ -2,8 +2,9 @@
 
 # No postponed annotations: Hydra executes plugins before they are in sys.modules, where dataclasses would look them up.
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -27,7 +28,10 @@ OmegaConf.register_new_resolver("seedgrid.workers", _workers, replace=True)
 
 
 class GridSweeper(Sweeper):
-    """Runs the trials of a sweep that are not done yet; the work is in :mod:`seedgrid.sweep.grid`."""
+    """Runs the trials of a sweep that are not done yet; the work is in :mod:`seedgrid.sweep.grid`.
+
+    Hydra calls :meth:`sweep`, which ends as a command does; :mod:`seedgrid.sweep.in_process` calls :meth:`work`.
+    """
 
     def __init__(self, params: dict[str, str] | None = None) -> None:
         self.params = params or {}
@@ -41,10 +45,17 @@ class GridSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Sequence[Any]:
+        from seedgrid.sweep.grid import run_command
+
+        run_command(lambda: self.work(arguments))
+        return []
+
+    def work(self, arguments: list[str], say: Callable[..., None] = print) -> tuple[list[Path], bool]:
+        """Run what is missing, and summarize by ``say``; the sweeps' folders, and whether anything failed."""
         from seedgrid.sweep.grid import run_grid
         from seedgrid.sweep.launch import Engine
 
-        return run_grid(Engine(self.hydra_context, self.task_function, self.config), self.params, arguments)
+        return run_grid(Engine(self.hydra_context, self.task_function, self.config, say), self.params, arguments)
 
 
 class StartManySweeper(GridSweeper):
@@ -54,11 +65,11 @@ class StartManySweeper(GridSweeper):
         super().__init__(params)
         self.options = options
 
-    def sweep(self, arguments: list[str]) -> Sequence[Any]:
+    def work(self, arguments: list[str], say: Callable[..., None] = print) -> tuple[list[Path], bool]:
         from seedgrid.sweep.launch import Engine
         from seedgrid.sweep.start_many import run_start_many
 
-        engine = Engine(self.hydra_context, self.task_function, self.config)
+        engine = Engine(self.hydra_context, self.task_function, self.config, say)
         return run_start_many(engine, self.params, arguments, self.options)
 
 

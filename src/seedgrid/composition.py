@@ -47,7 +47,7 @@ def run_command(command: Command, words: Sequence[str]) -> None:
         try:
             hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=command.name)(command)()
         except Exception as error:
-            if asked == "1" or not _is_hydras(error):
+            if asked == "1" or not is_hydras(error):
                 raise
             sys.exit(f"error: {explain(error, overrides, command.name)}")
 
@@ -77,7 +77,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
         return hydra.compose(name, overrides=list(overrides))
 
 
-def _is_hydras(error: Exception) -> bool:
+def is_hydras(error: Exception) -> bool:
     if isinstance(error, HydraException | OmegaConfBaseException):
         return True
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)

@@ -17,7 +17,7 @@ from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.store import Sweep, sweeps_here
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
-from seedgrid.report.comparison import build_sections, cautions, compare_trials, risk_of
+from seedgrid.report.comparison import Compared, build_sections, cautions, compare_trials, risk_of
 from seedgrid.report.page import cell, check_output, made_of, write_report
 from seedgrid.report.section import Section
 from seedgrid.settings import SettingsGroup, read_config
@@ -56,7 +56,7 @@ def compare(config: DictConfig) -> None:
     check_power(settings)
     a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric)
     with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
-        output = Path(settings.output or _beside(a.sweep, b.sweep))
+        output = Path(settings.output or beside(a.sweep, b.sweep))
         page, sections, notes = make_comparison(a, b, output, settings)
     print(in_terminal(sections, notes))
     print(f"\n  page   {page}")
@@ -86,7 +86,14 @@ def make_comparison(
     """
     named = a.sweep.folder, b.sweep.folder
     check_output(output, _TITLE, named)
-    compared = compare_trials(
+    compared = compare_as_asked(a, b, options)
+    sections, notes = build_sections(compared, options.power), notes_of(compared)
+    return write_page(compared, sections, notes, output, options), sections, notes
+
+
+def compare_as_asked(a: FinishedTrials, b: FinishedTrials, options: ComparisonOptions) -> Compared:
+    """Two sweeps' finished trials against each other; raises InputError as :func:`make_comparison`."""
+    return compare_trials(
         a,
         b,
         paired=options.paired,
@@ -95,12 +102,26 @@ def make_comparison(
         draws=options.draws,
         seed=options.random_seed,
     )
-    sections = build_sections(compared, options.power)
-    notes = [a.description, b.description, *cautions(compared)]
-    title = f"{_TITLE} {a.name} against {b.name}"
-    content = made_of((a.sweep, b.sweep), options, ComparisonOptions)
-    page = write_report(sections, output, title=title, notes=notes, named=named, made_of=content)
-    return page, sections, notes
+
+
+def notes_of(compared: Compared) -> list[str]:
+    """What was compared, and what that has to be read with."""
+    return [compared.a.description, compared.b.description, *cautions(compared)]
+
+
+def write_page(
+    compared: Compared, sections: list[Section], notes: list[str], output: Path, options: ComparisonOptions
+) -> Path:
+    """Write a comparison's page; its path.
+
+    Raises:
+        InputError: ``output`` holds anything but a comparison of the two.
+    """
+    named = compared.a.sweep.folder, compared.b.sweep.folder
+    check_output(output, _TITLE, named)
+    title = f"{_TITLE} {compared.a.name} against {compared.b.name}"
+    content = made_of((compared.a.sweep, compared.b.sweep), options, ComparisonOptions)
+    return write_report(sections, output, title=title, notes=notes, named=named, made_of=content)
 
 
 def in_terminal(sections: list[Section], notes: list[str]) -> str:
@@ -130,7 +151,7 @@ def _aligned(table: pd.DataFrame) -> str:
     return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
-def _beside(a: Sweep, b: Sweep) -> Path:
+def beside(a: Sweep, b: Sweep) -> Path:
     """Folder of the page of a and b."""
     of_a, of_b = (re.sub(r"\.(parquet|csv|tsv)(\.\w+)?$", "", sweep.folder.resolve().name) for sweep in (a, b))
     return a.folder / f"compare-{of_b}" if a.folder.is_dir() else Path(f"compare-{of_a}-{of_b}")
@@ -146,9 +167,23 @@ def read_pair(folder_a: Path, folder_b: Path, metric: str = "score") -> tuple[Fi
     Raises:
         InputError: a sweep cannot be read, or the two cannot be compared.
     """
+    _refuse_one(folder_a, folder_b)
+    return pair(*(_sweep(key, folder, metric) for key, folder in (("a", folder_a), ("b", folder_b))))
+
+
+def _refuse_one(folder_a: Path, folder_b: Path) -> None:
     if folder_a.resolve() == folder_b.resolve():
         raise InputError(f"a={folder_a}, b={folder_b}: the same sweep; name two")
-    a, b = (finished_trials(_sweep(key, folder, metric)) for key, folder in (("a", folder_a), ("b", folder_b)))
+
+
+def pair(sweep_a: Sweep, sweep_b: Sweep) -> tuple[FinishedTrials, FinishedTrials]:
+    """Both sweeps' finished trials, under names that tell them apart.
+
+    Raises:
+        InputError: they are one, none of a sweep's trials has finished, or the two cannot be compared.
+    """
+    _refuse_one(sweep_a.folder, sweep_b.folder)
+    a, b = finished_trials(sweep_a), finished_trials(sweep_b)
     check_comparable(a.sweep, b.sweep)
     if a.name == b.name:
         a, b = (replace(each, sweep=replace(each.sweep, name=str(each.sweep.folder))) for each in (a, b))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from seedgrid.analysis.stopping import Plan, best_plans, rule_of_thumb
 from seedgrid.errors import InputError, plain_exit
+from seedgrid.records.store import Sweep
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, check_whole, finished_trials
 from seedgrid.settings import Count, SettingsGroup, read_config
@@ -45,16 +47,30 @@ class PlanSettings(SettingsGroup):
 def plan(config: DictConfig) -> None:
     """Print the best plan for a budget, and those around it; exits with code 1 where there is none."""
     settings = read_config(config, PlanSettings)
-    if settings.sweep is None:
-        budgets = budgets_around(settings.budget)
-        plans = [rule_of_thumb(budget, settings.evaluations) for budget in budgets]
-        print(describe_rule(plans[budgets.index(settings.budget)], plans))
-        return
-    study = finished_trials(read_trials(settings.sweep, settings.metric))
-    budgets = budgets_around(settings.budget, _most(study, settings.budget, settings.max_start))
-    with Console(stderr=True).status(f"valuing the plans of {len(budgets)} budgets on {len(study.scores)} trials"):
-        plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
-    print(describe_plan(plans[budgets.index(settings.budget)], plans, study, settings.max_start, settings.splits))
+    sweep = None if settings.sweep is None else read_trials(settings.sweep, settings.metric)
+    trials = 0 if sweep is None else len(sweep.trials)
+    with Console(stderr=True).status(f"valuing plans on {trials} trials") if trials else nullcontext():
+        _, text = make_plan(sweep, settings)
+    print(text)
+
+
+def make_plan(sweep: Sweep | None, settings: PlanSettings) -> tuple[Plan, str]:
+    """The best plan for a budget by a sweep's trials, or without one by a rule of thumb, and the text that says it.
+
+    Raises:
+        InputError: the trials cannot answer for the budget.
+    """
+    budget = settings.budget
+    if sweep is None:
+        budgets = budgets_around(budget)
+        plans = [rule_of_thumb(each, settings.evaluations) for each in budgets]
+        best = plans[budgets.index(budget)]
+        return best, describe_rule(best, plans)
+    study = finished_trials(sweep)
+    budgets = budgets_around(budget, _most(study, budget, settings.max_start))
+    plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
+    best = plans[budgets.index(budget)]
+    return best, describe_plan(best, plans, study, settings.max_start, settings.splits)
 
 
 def budgets_around(budget: float, most: float = float("inf")) -> list[float]:

@@ -22,20 +22,14 @@ from seedgrid.trials.preparation import Prepared, prepare
 from seedgrid.wording import count, hours
 
 
-def run_grid(engine: Engine, params: dict[str, str], arguments: list[str]) -> Sequence[object]:
-    """Plan, check, run what is missing, summarize. Exits with code 1 if a trial failed or the config is of no use."""
-    run_command(lambda: _run(engine, params, arguments))
-    return []
-
-
-def run_command(work: Callable[[], bool]) -> None:
+def run_command(work: Callable[[], tuple[list[Path], bool]]) -> None:
     """Do the work of a sweep's command, and exit as a command should that was of no use, interrupted, or failed.
 
     Args:
-        work: returns whether anything failed.
+        work: returns what :func:`run_grid` does.
     """
     with plain_exit():
-        failed = work()
+        _, failed = work()
         if interrupt.requested():
             print("stopped; the same command goes on where it stopped")
             sys.exit(130)  # what a shell says of a command that Ctrl-C ended
@@ -43,14 +37,25 @@ def run_command(work: Callable[[], bool]) -> None:
             sys.exit(1)
 
 
-def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
+def run_grid(engine: Engine, params: dict[str, str], arguments: list[str]) -> tuple[list[Path], bool]:
+    """Plan, check, run what is missing, summarize; returns the sweeps' folders, and whether anything failed.
+
+    Args:
+        engine: what launches trials.
+        params: the sweeper's own overrides, which ``arguments`` replace.
+        arguments: the command's.
+
+    Raises:
+        InputError: the config is of no use.
+    """
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
+    folders = [Path(sweep.settings.sweep) for sweep in sweeps]
     prepared = [prepare(sweep.settings, engine.elsewhere) for sweep in sweeps]
     sweeps = settle_per_gpu(engine, sweeps, prepared)
     todo = [_left(sweep) for sweep in sweeps]
     if sweeps[0].settings.dry_run:
         _announce(engine, sweeps, prepared, todo)
-        return False
+        return folders, False
     jobs: list[Job] = []
     goals: dict[Path, int] = {}
     for sweep, ready, left in zip(sweeps, prepared, todo, strict=True):
@@ -64,13 +69,13 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str]) -> bool:
     if jobs:
         with gpu_server(engine, sweeps, prepared), SweepProgress(goals):
             errors = launch(engine, jobs)
-    failed, folders = False, [Path(sweep.settings.sweep) for sweep in sweeps]
+    failed = False
     for sweep, ready in zip(sweeps, prepared, strict=True):
-        failed = summarize(sweep.settings, sweep.seeds, ready, errors, redraw=bool(jobs)) or failed
+        failed = summarize(sweep.settings, sweep.seeds, ready, errors, redraw=bool(jobs), say=engine.say) or failed
     if len(sweeps) > 1:
-        compare_sweeps(folders)
-    print_commands(folders, prepared)
-    return failed
+        compare_sweeps(folders, engine.say)
+    print_commands(folders, prepared, engine.say)
+    return folders, failed
 
 
 def _left(sweep: PlannedSweep) -> dict[Seeds, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +29,12 @@ RELAUNCHES = 5
 
 @dataclass(frozen=True)
 class Engine:
-    """What Hydra gives a sweeper to launch jobs with."""
+    """What Hydra gives a sweeper to launch jobs with, and where the sweep's summary goes: a function as ``print``."""
 
     hydra_context: HydraContext
     task_function: TaskFunction
     config: DictConfig
+    say: Callable[..., None] = print
 
     @property
     def elsewhere(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, read_table, read_trial
+from seedgrid.trials import interrupt
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -23,7 +25,8 @@ SECONDS_BETWEEN_LOOKS = 1.0
 class SweepProgress:
     """While entered, shows trials done, of how many, the best so far and the time left.
 
-    In a terminal it is one line that changes; elsewhere a line is printed whenever a trial ends.
+    In a terminal it is one line that changes, in a notebook one with a bar, which stays as what came of it; elsewhere a
+    line is printed whenever a trial ends.
 
     Args:
         goals: the step that each trial is to reach, by its folder.
@@ -41,17 +44,25 @@ class SweepProgress:
         self.look()
         self.work_before = self._work()
         self.begin = None
+        self.entered = time.monotonic()
+        self.cell: _Cell | None = None
         self.console = Console(stderr=True)
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> SweepProgress:
+        # Here, for a notebook shows beneath a cell what that cell's own thread first displays.
+        if in_notebook():
+            self.cell = _Cell(self.line())
         self.thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.ended.set()
         self.thread.join()
+        if self.cell is not None:
+            self.look()
+            self.cell.show(self._outcome(), None)
 
     def look(self) -> int:
         """Read what changed in the records; returns how many trials ended since the last look."""
@@ -86,19 +97,31 @@ class SweepProgress:
         best = "" if self.best is None else f"   best so far {self.best:.4f}"
         return f"{self.done} of {self.trials} trials{self.where}{best}   {running} running   {self._left()}"
 
+    def _outcome(self) -> str:
+        """The line that stays."""
+        stopped = "stopped: " if interrupt.requested() else ""
+        best = "" if self.best is None else f", best found {self.best:.4f}"
+        clock = _clock(time.monotonic() - self.entered)
+        return f"{stopped}{self.done} of {self.trials} trials{self.where}{best}, in {clock}"
+
     def _left(self) -> str:
         work = self._work() - self.work_before
         if work <= 0 or self.begin is None:
             return "time left: known after the first validations"
         seconds = (time.monotonic() - self.begin) / work * (self.steps - self._work())
-        minutes, seconds = divmod(round(seconds), 60)
-        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
+        return f"{_clock(seconds)} left"
 
     def _work(self) -> int:
         """Steps that are done."""
         return self.steps_done + sum(seen.step for seen in self.open.values())
 
     def _watch(self) -> None:
+        if self.cell is not None:
+            while not self.ended.wait(SECONDS_BETWEEN_LOOKS):
+                self.look()
+                stopping = "stopping, running trials write their checkpoints: " if interrupt.requested() else ""
+                self.cell.show(stopping + self.line(), self._work() / self.steps)
+            return
         if not (
             sys.stderr.isatty() and self.console.is_terminal
         ):  # rich also takes FORCE_COLOR, as notebooks set, for one
@@ -112,6 +135,40 @@ class SweepProgress:
             while not self.ended.wait(SECONDS_BETWEEN_LOOKS):
                 self.look()
                 live.update(Text(self.line()), refresh=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this process."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+class _Cell:
+    """One line in a notebook's output that changes in place."""
+
+    def __init__(self, line: str) -> None:
+        from IPython.display import display
+
+        self.handle = display(self._bundle(line, 0.0), raw=True, display_id=True)
+
+    def show(self, line: str, share: float | None) -> None:
+        """Replace the line.
+
+        Args:
+            line: what it says.
+            share: of the work that is done, for a bar before it; None: no bar.
+        """
+        self.handle.update(self._bundle(line, share), raw=True)
+
+    @staticmethod
+    def _bundle(line: str, share: float | None) -> dict[str, str]:
+        bar = "" if share is None else f'<progress value="{share:.4f}" max="1"></progress> '
+        return {"text/html": f"<pre>{bar}{html.escape(line)}</pre>", "text/plain": line}
 
 
 @dataclass

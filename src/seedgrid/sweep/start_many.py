@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from filelock import Timeout
 from seedgrid.errors import refusal
 from seedgrid.records.store import trial_lock
 from seedgrid.sweep.expand import plan_sweeps
-from seedgrid.sweep.grid import print_duration, print_left, run_command, statuses
+from seedgrid.sweep.grid import print_duration, print_left, statuses
 from seedgrid.sweep.launch import RELAUNCHES, Engine, gpu_server, launch, settle_per_gpu
 from seedgrid.sweep.plan import check_choices, make_plan, read_options
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.study import Study, seeds_of
-from seedgrid.sweep.summary import compare_sweeps, print_commands, summarize
+from seedgrid.sweep.summary import Say, compare_sweeps, print_commands, summarize
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.rungs import Expected
@@ -27,14 +26,9 @@ from seedgrid.wording import count
 
 
 def run_start_many(
-    engine: Engine, params: dict[str, str], arguments: list[str], options: dict[str, Any]
-) -> Sequence[object]:
-    """Plan, run from rung to rung, summarize; exits as ``run_grid`` does."""
-    run_command(lambda: _run(engine, params, arguments, options))
-    return []
-
-
-def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: dict[str, Any]) -> bool:
+    engine: Engine, params: dict[str, str], arguments: list[str], values: dict[str, Any]
+) -> tuple[list[Path], bool]:
+    """Plan, run from rung to rung, summarize, as ``run_grid`` does; ``values`` are the sweeper's options."""
     options = read_options(values)
     sweeps = plan_sweeps(engine.hydra_context, engine.config, params, arguments)
     for sweep in sweeps:
@@ -44,12 +38,13 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
     studies = [
         Study(sweep, ready, make_plan(options, sweep, ready)) for sweep, ready in zip(sweeps, prepared, strict=True)
     ]
+    folders = [study.folder for study in studies]
     for study in studies:
         study.check_records()
     if sweeps[0].settings.dry_run:
         for study in studies:
             _announce(engine, study)
-        return False
+        return folders, False
     interrupt.listen(parent=True)
     for study in studies:
         study.begin()
@@ -69,14 +64,14 @@ def _run(engine: Engine, params: dict[str, str], arguments: list[str], values: d
                     break
         failed = bool(errors) or len(going_on) < len(studies)
     except OSError as error:  # a full disk, most likely, where the plan lies: the summary says what there is
-        print(f"error: {refusal(error)}", file=sys.stderr)
+        engine.say(f"error: {refusal(error)}", file=sys.stderr)
         failed = True
     for study in studies:
-        failed = _summarize(study, errors, redraw=ran) or failed
+        failed = _summarize(study, errors, ran, engine.say) or failed
     if len(studies) > 1:
-        compare_sweeps([study.folder for study in studies])
-    print_commands([study.folder for study in studies], prepared)
-    return failed
+        compare_sweeps(folders, engine.say)
+    print_commands(folders, prepared, engine.say)
+    return folders, failed
 
 
 def _reach(engine: Engine, studies: list[Study], stage: int, errors: dict[Path, str]) -> bool:
@@ -137,7 +132,7 @@ def _announce(engine: Engine, study: Study) -> None:
         print_duration(engine, study.sweep, study.prepared, stages)
 
 
-def _summarize(study: Study, errors: dict[Path, str], redraw: bool) -> bool:
+def _summarize(study: Study, errors: dict[Path, str], redraw: bool, say: Say) -> bool:
     """Print a sweep's summary; returns whether anything failed."""
     plan = study.plan
     notes = [f"started      {_drawn(study)}"]
@@ -168,6 +163,7 @@ def _summarize(study: Study, errors: dict[Path, str], redraw: bool) -> bool:
         {trial: reason for trial, reason in errors.items() if trial.name not in left_out},
         redraw,
         notes,
+        say,
     )
     return failed or bool(left_out)
 

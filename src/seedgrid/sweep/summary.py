@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,16 @@ from seedgrid.errors import InputError, refusal
 from seedgrid.files import write_whole
 from seedgrid.records.index import index_of
 from seedgrid.records.store import FINISHED, Sweep, read_sweep, read_trial, trial_folders, trial_name
-from seedgrid.report import figures
+from seedgrid.report import overview
+from seedgrid.report.figures import is_grid
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.shell import command
 from seedgrid.trials import best_model
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.wandb_mode import upload_hint
-from seedgrid.wording import count, hours
+
+Say = Callable[..., None]
 
 
 def summarize(
@@ -30,6 +32,7 @@ def summarize(
     errors: dict[Path, str],
     redraw: bool,
     notes: Sequence[str] = (),
+    say: Say = print,
 ) -> bool:
     """Print a sweep's summary, then draw its pictures: what cannot be written is a line, and takes nothing along.
 
@@ -40,6 +43,7 @@ def summarize(
         errors: why trials failed just now, by trial folder.
         redraw: draw the pictures even if there are some.
         notes: lines of the sweeper's own.
+        say: as ``print``.
 
     Returns:
         Whether any planned trial failed, or the summary itself.
@@ -48,92 +52,56 @@ def summarize(
     try:
         sweep = read_sweep(folder)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _print_failures(folder, planned, errors)
+        say(f"error: {error}", file=sys.stderr)
+        _print_failures(folder, planned, errors, say)
         return True
-    finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
-    stopped = sweep.trials[sweep.trials["status"] == "stopped"]
-    counts = sweep.trials["status"].value_counts()
     planned_folders = [folder / trial_name(seeds) for seeds in planned]
     missing = [path for path in planned_folders if not (path / "trial.json").exists()]
     failed_at_once = sum(path in errors for path in missing)  # before there was a record that could say so
-    parts = [f"{counts[status]} {status}" for status in counts.index]
+    more = []
     if failed_at_once:
-        parts.append(f"{failed_at_once} failed without a record")
+        more.append(f"{failed_at_once} failed without a record")
     if len(missing) > failed_at_once:
-        parts.append(f"{len(missing) - failed_at_once} not started")
-    print(f"\n{folder}: {count(len(sweep.trials) + len(missing))}, {', '.join(parts) or 'none yet'}")
-    scored = finished["best_found"].notna().any()
-    if scored:
-        _print_table(finished, stopped, settings.task.metric, prepared.diverged_at)
+        more.append(f"{len(missing) - failed_at_once} not started")
+    say(f"\n{overview.headline(sweep, len(missing), more)}")
+    for name, value in overview.lines(sweep):
+        say(f"  {name:12} {value}")
     for note in (*notes, *prepared.remarks):
-        print(f"  {note}")
+        say(f"  {note}")
     if sweep.mixed_versions:  # numbers may differ for that reason alone
-        print(
-            f"  warning: the trials ran with different versions of {', '.join(sweep.mixed_versions)}", file=sys.stderr
-        )
+        say(f"  warning: the trials ran with different versions of {', '.join(sweep.mixed_versions)}", file=sys.stderr)
     hint = upload_hint(folder) if redraw else None
     if hint is not None:
-        print(f"  {hint}")
-    failed = _print_failures(folder, planned, errors)
-    for write in (_draw, _describe_best_model, _score_test) if scored else ():
+        say(f"  {hint}")
+    failed = _print_failures(folder, planned, errors, say)
+    for write in (_draw, _describe_best_model, _score_test) if overview.has_scores(sweep) else ():
         try:
-            for line in write(sweep, settings, prepared, redraw):
-                print(f"  {line}")
+            for line in write(sweep, settings, prepared, redraw, say):
+                say(f"  {line}")
         except (InputError, OSError) as error:
-            print(f"error: {error if isinstance(error, InputError) else refusal(error)}", file=sys.stderr)
+            say(f"error: {error if isinstance(error, InputError) else refusal(error)}", file=sys.stderr)
             failed = True
     return failed
 
 
-def _best(trials: pd.DataFrame) -> pd.Series:
-    return trials.loc[trials.sort_index()["best_found"].idxmax()]  # equals: the smaller seeds, as for the best model
-
-
-def _print_table(finished: pd.DataFrame, stopped: pd.DataFrame, metric: str, diverged_at: float) -> None:
-    every = pd.concat([finished, stopped])
-    best = _best(every)
-    seeds = f"init {best['init']}, order {best['order']}"
-    if every["dropout"].nunique() > 1:
-        seeds += f", dropout {best['dropout']}"
-    scores = finished["best_found"]
-    print(f"  best found   {best['best_found']:.4f} {metric}   {seeds}, epoch {best['best_epoch']:.2f}")
-    if len(stopped):  # those that went on were chosen by their scores
-        print("  mean, std    not available: trials were stopped for their scores")
-    else:
-        print(f"  mean         {scores.mean():.4f}")
-        if len(scores) > 1:
-            print(f"  std          {scores.std():.4f}   lowest {scores.min():.4f}")
-        print(
-            f"  diverged     {finished['diverged'].sum()} of {len(finished)} (best found at or below {diverged_at:.4g})"
-        )
-    print(f"  time         {finished['seconds'].mean():.1f} s a trial, {hours(every['seconds'].sum())} in all")
-
-
-def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
+def _draw(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool, say: Say) -> Iterator[str]:
     """Draw the pictures; where they lie."""
-    folder, metric, title = sweep.folder, settings.task.metric, sweep.folder.name
-    grid = figures.is_grid(sweep.trials)
-    paths = [folder / ("grid.png" if grid else "trials.png"), folder / "curves.png"]
-    if redraw or not all(path.exists() for path in paths):
-        draw = figures.heat_map if grid else figures.ranked_trials
-        unfinished = ~sweep.trials["status"].isin(FINISHED)
-        pictures = [
-            draw(sweep.trials.assign(best_found=sweep.trials["best_found"].mask(unfinished)), metric, title),
-            figures.validation_curves(sweep.trials, sweep.evaluations, metric, prepared.diverged_at, title),
-        ]
-        for path, picture in zip(paths, pictures, strict=True):
-            write_whole(path, lambda file, picture=picture: picture.savefig(file, format="png", dpi=150))
-    yield from (f"picture      {path}" for path in paths)
+    scores = sweep.folder / ("grid.png" if is_grid(sweep.trials) else "trials.png")
+    pictures = {scores: overview.draw_scores, sweep.folder / "curves.png": overview.draw_curves}
+    if redraw or not all(path.exists() for path in pictures):
+        for path, draw in pictures.items():
+            figure = draw(sweep)
+            write_whole(path, lambda file, figure=figure: figure.savefig(file, format="png", dpi=150))
+    yield from (f"picture      {path}" for path in pictures)
 
 
-def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
+def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool, say: Say) -> Iterator[str]:
     """Write the best model's page; where it lies."""
     if not settings.keep_best or not (sweep.folder / best_model.FOLDER).exists():
         return
     missed = _missed(sweep)
     if missed is not None:
-        print(
+        say(
             f"  warning: {sweep.folder / best_model.FOLDER} holds a lesser model than the best trial's,"
             f" {missed['best_found']:.4f}, whose weights were not kept: move {missed['folder']} away, and the same"
             " command trains it again",
@@ -147,11 +115,11 @@ def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, r
 def _missed(sweep: Sweep) -> pd.Series | None:
     """The best trial, where the best model's folder holds a lesser one: of ``keep_best=false``, or taken away."""
     facts = best_model.read_facts(sweep.folder / best_model.FOLDER)
-    best = _best(sweep.trials[sweep.trials["status"].isin((*FINISHED, "stopped"))])
+    best = overview.best_trial(sweep.trials[sweep.trials["status"].isin((*FINISHED, "stopped"))])
     return best if facts is not None and facts["score"] < best["best_found"] else None
 
 
-def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool) -> Iterator[str]:
+def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool, say: Say) -> Iterator[str]:
     """Score the best model on the test file, if there is one; its score."""
     if prepared.test is not None and (sweep.folder / best_model.FOLDER).exists() and _missed(sweep) is None:
         from seedgrid.trials.held_out import score_test
@@ -159,7 +127,7 @@ def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bo
         yield f"test         {settings.task.metric} {score_test(settings, prepared):.4f}, by the best model"
 
 
-def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str]) -> bool:
+def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str], say: Say) -> bool:
     failures = dict(errors)
     index = index_of(folder)
     for seeds in planned:
@@ -172,13 +140,13 @@ def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, s
             failures.setdefault(path, trial["error"])
     own = {path: reason for path, reason in failures.items() if path.parent == folder}
     if own:
-        print(f"  failed       {len(own)}; the same command tries them again, unless retry=none", file=sys.stderr)
+        say(f"  failed       {len(own)}; the same command tries them again, unless retry=none", file=sys.stderr)
         for path, reason in sorted(own.items()):
-            print(f"    {path.name}: {reason}", file=sys.stderr)
+            say(f"    {path.name}: {reason}", file=sys.stderr)
     return bool(own)
 
 
-def print_commands(folders: Sequence[Path], prepared: Sequence[Prepared]) -> None:
+def print_commands(folders: Sequence[Path], prepared: Sequence[Prepared], say: Say) -> None:
     """Say what to type for the report of a command's sweeps, and to compare two that can be."""
     trials = (trial for folder in folders for _, trial in trial_folders(folder))
     try:
@@ -187,13 +155,13 @@ def print_commands(folders: Sequence[Path], prepared: Sequence[Prepared]) -> Non
     except InputError:
         return  # damaged: said in the summary, with the remedy
     names = [str(folder) for folder in folders]
-    print(f"  report       {command('report', sweep=names if len(names) > 1 else names[0])}")
+    say(f"  report       {command('report', sweep=names if len(names) > 1 else names[0])}")
     judged_by = {(each.identity["task.metric"], each.identity["data.validation"]) for each in prepared}
     if len(names) == 2 and len(judged_by) == 1:
-        print(f"  compare      {command('compare', a=names[0], b=names[1])}")
+        say(f"  compare      {command('compare', a=names[0], b=names[1])}")
 
 
-def compare_sweeps(folders: list[Path]) -> None:
+def compare_sweeps(folders: list[Path], say: Say) -> None:
     """One table of several sweeps of a command."""
     rows = {}
     for folder in folders:
@@ -210,7 +178,7 @@ def compare_sweeps(folders: list[Path]) -> None:
             "diverged": int(finished["diverged"].sum()) if stopped.empty else np.nan,
             "s a trial": finished["seconds"].mean(),
         }
-    print("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f") + "\n")
+    say("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f") + "\n")
 
 
 def seconds_a_trial(folder: Path) -> float | None:

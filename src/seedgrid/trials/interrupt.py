@@ -10,6 +10,9 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 POLITE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # those that never end a process at once
@@ -17,6 +20,7 @@ POLITE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # those that never en
 _requested = threading.Event()
 _by: int | None = None
 _parent = False
+_lent: frozenset[BaseProcess] | None = None  # within given_back: the caller's own child processes
 
 
 def listen(*, parent: bool = False) -> None:
@@ -32,8 +36,27 @@ def listen(*, parent: bool = False) -> None:
             signal.signal(number, _handle)
 
 
+@contextmanager
+def given_back() -> Iterator[None]:
+    """Around a sweep in a process that goes on after it: signals are its own again at the end, and no request is left.
+
+    Ctrl-C twice ends the sweep at once, and not the process: it raises KeyboardInterrupt.
+    """
+    global _by, _parent, _lent
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *POLITE)} if main else {}
+    _lent = frozenset(multiprocessing.active_children())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _requested.clear()
+        _by, _parent, _lent = None, False, None
+
+
 def requested() -> bool:
-    """Whether this process was asked to stop; stays so until the process ends."""
+    """Whether this process was asked to stop; stays so until the process ends, or what :func:`given_back` encloses."""
     return _requested.is_set()
 
 
@@ -44,18 +67,26 @@ def requested_by() -> int | None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _by
+    workers = [child for child in multiprocessing.active_children() if child not in (_lent or ())]
     if number == signal.SIGINT and _requested.is_set():
         # At once, for files are whole or absent at every moment: no clean-up that could hang is worth the wait.
-        for worker in multiprocessing.active_children():
+        for worker in workers:
             worker.kill()
+        if _lent is not None:
+            raise KeyboardInterrupt
         os._exit(130)
     first = not _requested.is_set()
     if first:
         _by = number
     _requested.set()
     if first and _parent:
-        # os.write: a signal may come while the main thread is inside a buffered write of its own.
-        os.write(sys.stderr.fileno(), b"\nstopping: each running trial writes its checkpoint; Ctrl-C again: at once\n")
+        _tell("\nstopping: each running trial writes its checkpoint; Ctrl-C again: at once\n")
         # A terminal sends Ctrl-C to the workers too, `kill` does not. SIGTERM never escalates, so both are safe.
-        for worker in multiprocessing.active_children():
+        for worker in workers:
             worker.terminate()
+
+
+def _tell(text: str) -> None:
+    """Write to standard error, past its buffer: a signal may come while the main thread is inside of such a write."""
+    with suppress(AttributeError, OSError, ValueError):  # there is none, or none that is a file
+        os.write(sys.stderr.fileno(), text.encode())

@@ -138,7 +138,9 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     path = _path(folder, prepared.fingerprint)
     if not path.exists():
         from seedgrid.model.first_pass import check_network
+        from seedgrid.trials import borrowed
 
+        borrowed.note()
         parts = [read_tokens(part) for part in (train, validation, test) if part is not None]
         check_network(model_folder, data.labels, settings.model, settings.recipe, parts, settings.data.max_length)
     write_json(path, values)

@@ -16,12 +16,16 @@ import torch.utils.deterministic
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from transformers.utils import logging as transformers_logging
 
+from seedgrid.trials import borrowed
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def configure_process(threads: int) -> None:
     """Threads decide the order of additions, so they are part of a trial; what libraries say is not."""
+    borrowed.note()
     torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)  # whatever a notebook has set
     torch.set_float32_matmul_precision("highest")  # whatever TORCH_ALLOW_TF32_CUBLAS_OVERRIDE says
     # Lightning's loggers write in rank 0 alone, and took their rank from RANK, SLURM_PROCID, ... when imported.
     LightningEnvironment().set_global_rank(0)
