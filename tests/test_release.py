@@ -17,6 +17,8 @@ from packaging.metadata import Metadata
 
 from seedgrid import __version__
 
+pytest.importorskip("hatchling")
+
 
 def build(kind, source, folder):
     words = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(folder)]
@@ -93,22 +95,31 @@ print(seedgrid.__file__)
 """
 
 
-def test_the_wheel_runs_in_a_folder_of_its_own_without_a_checkout(installed, tmp_path):
+@pytest.fixture
+def ran(installed, tmp_path):
+    """What a command of that environment prints, in an empty folder without a checkout."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"GLUE_DIR": "", "CUDA_VISIBLE_DEVICES": "", "PATH": f"{installed.parent}:{os.environ['PATH']}"}
 
-    def ran(*words):
+    def run(*words):
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    return run
+
+
+def test_every_command_of_the_wheel_has_its_help(ran, installed):
     helps = ran(installed.with_name("python"), "-c", EVERY_HELP)
     assert helps.count("== Config (override anything: key=value) ==") == 9
-    assert Path(helps.splitlines()[-1]).is_relative_to(installed.parents[1])
+    assert Path(helps.splitlines()[-1]).is_relative_to(installed.parents[1])  # not of a checkout
     assert ran("seedgrid", "--version") == f"seedgrid {__version__}\n"
-    ran("seedgrid", "init")
+
+
+def test_the_wheel_runs_the_quickstart(ran):
     sizes = ["task.source.train_size=32", "task.source.validation_size=16", "recipe.epochs=1", "model.layers=1"]
     words = ["experiment=quickstart", *sizes, "logger=none", "seed.init=0", "seed.order=0,1", "hydra/launcher=basic"]
+    ran("seedgrid", "init")  # whose conf/ is then read too
     said = ran("seedgrid", "train", "-m", *words)
     assert "runs/quickstart: 2 trials, 2 completed" in said
     assert said.splitlines()[-1].split() == ["report", "seedgrid", "report", "sweep=runs/quickstart"]
