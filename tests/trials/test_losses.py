@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from seedgrid.model import module as module_under_test
+from seedgrid.model import step as step_under_test
 from seedgrid.trials import interrupt, losses
 from seedgrid.trials.best_model import FOLDER, read_facts
 from seedgrid.trials.preparation import prepare
@@ -24,7 +24,7 @@ def run(tiny, settings_of, tmp_path, monkeypatch):
 
     def ran(at_once, nonfinite=None, failing=None, asked=None):
         settings = settings_of([*tiny, *OVERRIDES, f"sweep={tmp_path / str(at_once)}"])
-        steps, real = count(1), module_under_test.cross_entropy
+        steps, real = count(1), step_under_test.cross_entropy
         answers = count(1 if asked is None else -asked)  # the first before the trial, then one after each step
 
         def loss(logits, labels):
@@ -35,7 +35,7 @@ def run(tiny, settings_of, tmp_path, monkeypatch):
 
         with monkeypatch.context() as patched:
             patched.setitem(losses.AT_ONCE, "cpu", at_once)
-            patched.setattr(module_under_test, "cross_entropy", loss)
+            patched.setattr(step_under_test, "cross_entropy", loss)
             patched.setattr(interrupt, "requested", lambda: asked is not None and next(answers) >= 0)
             return run_trial(settings, prepare(settings)).status
 

@@ -15,6 +15,7 @@ import pytest
 
 from seedgrid import __version__
 from seedgrid.model import module as module_under_test
+from seedgrid.model import step as step_under_test
 from seedgrid.records import record
 from seedgrid.records.store import read_sweep
 from seedgrid.trials.narration import say
@@ -106,14 +107,14 @@ def test_tenth_trial_of_a_process_has_the_numbers_of_the_first(run):
 
 
 def test_a_nonfinite_loss_ends_the_trial_with_what_it_had(run, monkeypatch):
-    real = module_under_test.cross_entropy
+    real = step_under_test.cross_entropy
     calls = []
 
     def overflowing(logits, labels):
         calls.append(1)
         return real(logits * float("inf") if len(calls) == 6 else logits, labels)
 
-    monkeypatch.setattr(module_under_test, "cross_entropy", overflowing)
+    monkeypatch.setattr(step_under_test, "cross_entropy", overflowing)
     folder = run()
     trial = json.loads((folder / "trial.json").read_text())
     assert trial["status"] == "nonfinite"

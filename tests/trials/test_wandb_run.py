@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import wandb
 
-from seedgrid.model import module as module_under_test
+from seedgrid.model import step as step_under_test
 from seedgrid.records.record import TrialRecord
 from seedgrid.records.store import read_sweep, trial_lock
 from seedgrid.shell import command
@@ -370,14 +370,14 @@ def test_a_step_in_whose_middle_a_trial_failed_is_neither_in_its_record_nor_in_i
 
 
 def test_a_loss_that_is_no_number_is_shown_and_its_trial_counts_as_diverged(well, run, monkeypatch):
-    real = module_under_test.cross_entropy
+    real = step_under_test.cross_entropy
     calls = []
 
     def overflowing(logits, labels):
         calls.append(1)
         return real(logits * float("inf") if len(calls) == 5 else logits, labels)
 
-    monkeypatch.setattr(module_under_test, "cross_entropy", overflowing)
+    monkeypatch.setattr(step_under_test, "cross_entropy", overflowing)
     assert check(well, run(), "finished", "nonfinite").summary["diverged"] == 1
 
 
