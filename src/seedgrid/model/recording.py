@@ -46,7 +46,9 @@ class Recording:
         current.wait_stream(side)
         after_warm_up()
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, pool=pool):
+        with torch.cuda.graph(
+            self.graph, pool=pool, stream=side
+        ):  # PyTorch's own is of the first device that it recorded on
             self.results = function(self.buffer)
 
     def __call__(self, content: torch.Tensor) -> Any:

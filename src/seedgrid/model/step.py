@@ -135,7 +135,7 @@ class TrainingStep:
             return loss.clone()
 
     def encode(self, batch: Batch | Filled) -> torch.Tensor:
-        """What the encoder makes of a packed batch, without gradients and dropout; examples x width."""
+        """What the encoder makes of a packed batch; examples x width. Of a static shape: without gradients."""
         if not isinstance(batch, Filled):
             with self._forward_context():
                 return first_tokens(self.network, self._on_device(batch))
@@ -155,7 +155,7 @@ class TrainingStep:
             return head_logits(self.network, encoded)
 
     def logits(self, batch: Batch | Filled) -> torch.Tensor:
-        """Logits of any batch, without gradients and dropout; examples x classes."""
+        """Logits of any batch, with dropout and gradients where network and caller have them on; examples x classes."""
         if isinstance(batch, Filled):
             return self.classify(self.encode(batch))
         return self._forward(self._on_device(batch))
