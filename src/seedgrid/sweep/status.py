@@ -155,7 +155,6 @@ class SweepWatch:
                 continue  # moved aside just now
             except InputError as error:
                 damaged[trial.name] = str(error)
-        index.save()
         return records, damaged
 
     def _starting(self) -> list[str]:
