@@ -18,7 +18,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # some tests fork
 
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -418,20 +418,40 @@ def no_room():
     return limited
 
 
-@pytest.fixture(scope="session")
-def run_command():
-    """Run ``seedgrid NAME`` with words, in a folder."""
+def _module(name):
+    """A module beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look their types up
+    spec.loader.exec_module(module)
+    return module
 
-    def ran(name, *words, cwd):
+
+@pytest.fixture(scope="session")
+def start_python():
+    """Start ``python WORDS``, with pipes; ``new=True``: in a process that has imported nothing before."""
+    with ExitStack() as opened:
+        warm = cache(lambda: opened.enter_context(_module("warm_python").WarmPython()))
+
+        def started(*words, new=False, **options):
+            if not new:
+                return warm().start(*words, **options)
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            return subprocess.Popen([sys.executable, *words], **pipes, **options)
+
+        yield started
+
+
+@pytest.fixture(scope="session")
+def run_command(start_python):
+    """Run ``seedgrid NAME`` with words, in a folder; gives what ``subprocess.run`` does."""
+
+    def ran(name, *words, **options):
         environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100"}
-        return subprocess.run(
-            [sys.executable, "-m", "seedgrid", name, *map(str, words)],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
+        words = ("-m", "seedgrid", name, *map(str, words))
+        process = start_python(*words, env=environment, **options)
+        output, errors = process.communicate(timeout=100)
+        return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
     return ran
 
@@ -439,11 +459,7 @@ def run_command():
 @pytest.fixture(scope="session")
 def wandb_stand_in():
     """The module of the stand-in for W&B's server."""
-    spec = importlib.util.spec_from_file_location("wandb_server", Path(__file__).with_name("wandb_server.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look their types up
-    spec.loader.exec_module(module)
-    return module
+    return _module("wandb_server")
 
 
 @pytest.fixture(scope="module")

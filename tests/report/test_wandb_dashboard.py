@@ -306,7 +306,7 @@ def test_wandbs_own_client_sends_the_workspace_and_the_report_that_are_previewed
 ):
     monkeypatch.setattr("sys.orig_argv", [sys.executable])  # where a command that is told looks how it was typed
     monkeypatch.chdir(tmp_path)
-    done = run_command("dashboard", f"sweep={study.sweep.folder}", "logger.project=mine", cwd=tmp_path)
+    done = run_command("dashboard", f"sweep={study.sweep.folder}", "logger.project=mine", cwd=tmp_path, new=True)
     assert done.returncode == 0, done.stderr
     workspace, report = server.views
     assert server.projects[0] == {"entityName": "me", "name": "mine"}

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,20 +13,12 @@ GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 
 
 @pytest.fixture(scope="session")
-def start(repository) -> Callable[..., subprocess.Popen]:
+def start(repository, start_python) -> Callable[..., subprocess.Popen]:
     """Start ``seedgrid train`` with the given words."""
 
-    def started(*words, **options):
-        environment = {**os.environ, "GLUE_DIR": "", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "seedgrid", "train", *words],
-            cwd=repository,
-            env=environment | options.pop("env", {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
+    def started(*words, env=None, **options):
+        environment = {**os.environ, "GLUE_DIR": "", "CUDA_VISIBLE_DEVICES": "", "NO_COLOR": "1"} | (env or {})
+        return start_python("-m", "seedgrid", "train", *words, cwd=repository, env=environment, **options)
 
     return started
 

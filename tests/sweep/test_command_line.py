@@ -25,7 +25,7 @@ GRID = ("seed.init=range(0,2)", "seed.order=range(0,2)")
 def test_one_trial_says_what_it_reached_and_where_it_lies(command, tiny, tmp_path):
     (tmp_path / "sweep" / ".cache").mkdir(parents=True)
     write_grid(tmp_path / "sweep", 18, ["init=000,order=000", "init=000,order=001"])  # by a grid that was interrupted
-    code, output, errors = command(*tiny, f"sweep={tmp_path / 'sweep'}")
+    code, output, errors = command(*tiny, f"sweep={tmp_path / 'sweep'}", new=True)
     assert code == 0, errors
     assert "completed: best found accuracy" in output
     assert output.count("classes      train unacceptable: 45, acceptable: 45; ") == 1
@@ -49,20 +49,17 @@ def test_one_trial_of_a_study_is_said_to_be_one(command, tmp_path):
     assert "init=000,order=000: missing" in output
 
 
-def test_a_reader_of_a_dry_run_may_leave(tiny, tmp_path):
-    words = ["-m", *tiny, "seed.init=range(0,4000)", "dry_run=true", f"sweep={tmp_path / 'sweep'}"]
-    reading = subprocess.Popen(
-        [sys.executable, "-m", "seedgrid", "train", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert b"4,000 trials, 0 done, 4,000 to run" in reading.stdout.readline()
+def test_a_reader_of_a_dry_run_may_leave(start, tiny, tmp_path):
+    reading = start("-m", *tiny, "seed.init=range(0,4000)", "dry_run=true", f"sweep={tmp_path / 'sweep'}")
+    assert "4,000 trials, 0 done, 4,000 to run" in reading.stdout.readline()
     reading.stdout.close()
     errors = reading.stderr.read()
-    assert (reading.wait(), errors) == (1, b"")
+    assert (reading.wait(), errors) == (1, "")
 
 
 def test_a_sweep_on_workers_has_the_numbers_of_one_in_a_single_process(command, tiny, reference, numbers, tmp_path):
     sweep = tmp_path / "sweep"
-    code, output, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", "hydra.launcher.n_jobs=2")
+    code, output, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", "hydra.launcher.n_jobs=2", new=True)
     assert code == 0, errors
     assert numbers(sweep) == numbers(reference)
     assert "4 trials, 4 completed" in output
@@ -108,7 +105,7 @@ def test_a_finished_sweep_answers_without_torch_and_a_larger_grid_adds_only_what
     sweep = tmp_path / "sweep"
     shutil.copytree(reference, sweep)
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("init=*/*")}
-    code, output, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    code, output, errors = command("-m", *tiny, *GRID, f"sweep={sweep}", env={"PYTHONPROFILEIMPORTTIME": "1"}, new=True)
     assert code == 0
     assert "4 trials, 4 completed" in output
     imported = {line.rpartition("|")[2].strip() for line in errors.splitlines()}
@@ -136,7 +133,7 @@ def test_any_other_swept_key_makes_a_sweep_of_its_own_and_the_commands_that_are_
 ):
     sweep, before = tmp_path / "it's (1), a=b", tmp_path / "it's (1), a=b,recipe.epochs=0.5"
     before.mkdir()  # as releases before this one named it: what was begun there goes on there
-    words = (f"sweep={quoted(str(sweep))}", "hydra.launcher.n_jobs=2")
+    words = (f"sweep={quoted(str(sweep))}", "hydra/launcher=basic")
     code, output, errors = command("-m", *tiny, "recipe.epochs=0.5,1", "seed.init=0,1", *words)
     assert code == 0, errors
     folders = [before, tmp_path / "it's (1), a=b+recipe.epochs-1"]
@@ -219,7 +216,7 @@ def test_ctrl_c_ends_a_sweep_with_a_summary_and_the_same_command_goes_on(
 ):
     sweep = tmp_path / "sweep"
     words = ["-m", *tiny, *GRID, f"sweep={sweep}", "hydra.launcher.n_jobs=2"]
-    process = start(*words, start_new_session=True)
+    process = start(*words, start_new_session=True, new=True)
     deadline = time.monotonic() + 120
     while not list(sweep.glob("init=*/evaluations.parquet")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -26,7 +26,7 @@ NAMES = ("init=000,order=001", "init=001,order=001")
 def test_same_numbers_on_every_engine(command, tiny, reference, numbers, tmp_path, launcher):
     pytest.importorskip("ray" if "ray" in launcher[0] else "submitit")
     sweep = tmp_path / "sweep"
-    code, output, errors = command("-m", *tiny, *PAIRS, *launcher, f"sweep={sweep}")
+    code, output, errors = command("-m", *tiny, *PAIRS, *launcher, f"sweep={sweep}", new=True)
     assert code == 0, errors
     assert "2 trials, 2 completed" in output
     assert numbers(sweep) == {name: numbers(reference)[name] for name in NAMES}
@@ -49,7 +49,7 @@ def test_the_nodes_of_a_ray_cluster_share_a_grid(command, tiny, reference, numbe
     with subprocess.Popen([sys.executable, "-c", CLUSTER], text=True, cwd=tmp_path, **pipes) as cluster:
         address = cluster.stdout.readline().strip()
         words = [*PAIRS, f"sweep={tmp_path / 'sweep'}", "hydra/launcher=ray_trials"]
-        code, output, errors = command("-m", *tiny, *words, f"hydra.launcher.address={address}")
+        code, output, errors = command("-m", *tiny, *words, f"hydra.launcher.address={address}", new=True)
         cluster.communicate("\n")
     assert code == 0, errors
     assert "2 trials, 2 completed" in output

@@ -28,7 +28,7 @@ def test_a_grid_has_the_numbers_of_one_in_a_single_process(command, tiny, refere
     sweep = tmp_path / "sweep"
     grid = ("seed.init=range(0,2)", "seed.order=range(0,2)", f"sweep={sweep}")
     # As inside of an allocation of several tasks.
-    code, output, errors = command(*ON_SLURM, *tiny, *grid, env={"SLURM_NTASKS": "4", "SLURM_PROCID": "1"})
+    code, output, errors = command(*ON_SLURM, *tiny, *grid, env={"SLURM_NTASKS": "4", "SLURM_PROCID": "1"}, new=True)
     assert code == 0, errors
     assert "4 trials, 4 completed" in output
     assert "sacct" not in errors

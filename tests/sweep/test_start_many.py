@@ -153,7 +153,7 @@ def test_without_checkpoints_those_that_go_on_are_trained_again(command, learnab
 
 def test_done_it_answers_without_torch_and_changes_nothing(halved, command):
     before = {path: path.stat().st_mtime_ns for path in (*halved.sweep.glob("init=*/*"), halved.sweep / FILE)}
-    code, output, errors = command(*halved.words, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    code, output, errors = command(*halved.words, env={"PYTHONPROFILEIMPORTTIME": "1"}, new=True)
     assert code == 0, errors
     assert output == halved.output
     imported = {line.rpartition("|")[2].strip() for line in errors.splitlines()}
@@ -211,7 +211,7 @@ def test_finished_trials_are_used_for_what_they_had_at_the_rung_and_lost_ones_ar
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("init=*/*")}
     options = ("hydra.sweeper.draw=full", "hydra.sweeper.stop_at=0.75", "hydra.sweeper.keep=3")
     words = (*START_MANY, *learnable, *options, f"sweep={sweep}", f"hydra.sweeper.plan_from={full_trainings}")
-    code, output, errors = command(*words, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    code, output, errors = command(*words, env={"PYTHONPROFILEIMPORTTIME": "1"}, new=True)
     assert code == 0, errors
     assert "torch" not in {line.rpartition("|")[2].strip() for line in errors.splitlines()}
     assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -269,7 +269,7 @@ def test_not_in_a_terminal_it_looks_once_without_torch_and_changes_nothing(sweep
 
     before = content()
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    done = run_command("status", f"sweep={sweep}", cwd=tmp_path)
+    done = run_command("status", f"sweep={sweep}", cwd=tmp_path, new=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == f"{sweep}: 8 trials, 3 completed, 1 nonfinite, 2 failed, 1 running, 1 interrupted"
