@@ -104,7 +104,8 @@ def _anchors(page):
 
 
 def test_every_make_target_that_a_page_names_exists():
-    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    files = (REPOSITORY / "Makefile", REPOSITORY / "src" / "seedgrid" / "example" / "Makefile")
+    targets = {name for file in files for name in re.findall(r"^([a-z-]+):", file.read_text(), re.MULTILINE)}
     named = {
         target for page in PAGES for target in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
     }
