@@ -126,11 +126,6 @@ def test_a_file_of_scores_is_a_sweep(tmp_path):
     assert sweep._repr_html_().count("<img ") >= 1
 
 
-def test_the_report_lies_beside_the_trials(write_sweep, tmp_path):
-    page = seedgrid.read(write_sweep(tmp_path / "mine", 1, 2)).report()
-    assert page == tmp_path / "mine" / "report" / "index.html" and page.is_file()
-
-
 def test_a_comparison_has_the_numbers_the_words_and_the_page(write_sweep, tmp_path):
     a, b = (write_sweep(tmp_path / name, 3, 3, mean, len(name)) for name, mean in (("high", 0.9), ("low", 0.6)))
     found = seedgrid.compare(seedgrid.read(a), b, draws=100)

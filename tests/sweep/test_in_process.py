@@ -4,8 +4,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -144,7 +142,7 @@ from pathlib import Path
 
 import seedgrid
 
-folder, words, more = Path({folder!r}), {words!r}, {more!r}
+folder, words, here = Path({folder!r}), {words!r}, {here!r}
 
 
 def interrupt():
@@ -155,28 +153,25 @@ def interrupt():
 
 threading.Thread(target=interrupt).start()
 try:
-    seedgrid.run(*words, *more, init=range(2), order=range(2), folder=folder)
+    seedgrid.run(*words, "hydra.launcher.n_jobs=2", init=range(2), order=range(2), folder=folder)
 except KeyboardInterrupt as stopped:
     print(stopped)
 os.chdir(folder.parent)
-print(seedgrid.run(*words, *more, init=range(2), order=range(2), folder=folder.name))
+print(seedgrid.run(*words, here, init=range(2), order=range(2), folder=folder.name))
 """
 
 
-def test_a_script_is_interrupted_once_and_runs_on_in_new_workers(tiny, reference, numbers, tmp_path):
+def test_a_script_is_interrupted_once_and_goes_on(start_python, tiny, reference, numbers, tmp_path):
     folder = tmp_path / "sweep"
-    more = ["hydra.launcher.n_jobs=2", "checkpoint.minutes=10"]
-    (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(folder), words=tiny, more=more))
+    (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(folder), words=tiny, here=HERE))
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "GLUE_DIR": ""}
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr
-    first, second, *_ = done.stdout.splitlines()
+    process = start_python("script.py", cwd=tmp_path, env=environment)
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    first, second, *_ = output.splitlines()
     assert first == "stopped; the same call goes on where it stopped"
     assert second == "sweep: 4 trials, 4 completed"
-    assert "stopping: each running trial writes its checkpoint" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "stopping: each running trial writes its checkpoint" in errors and "Traceback" not in errors
     assert numbers(folder) == numbers(reference)
 
 
