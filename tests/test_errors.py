@@ -27,18 +27,17 @@ def test_what_cannot_be_used_is_one_line_and_other_errors_stay_what_they_are():
     assert ended.value.code == 130
 
 
-def without_reader(name, words, folder):
+@pytest.fixture
+def without_reader(start_python, tmp_path):
     """Exit code and complaints of a command whose reader has gone before it says anything."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seedgrid", name, *words],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.stdout.close()
-    errors = process.stderr.read()
-    return process.wait(), errors
+
+    def ran(name, words):
+        process = start_python("-m", "seedgrid", name, *words, cwd=tmp_path)
+        process.stdout.close()
+        errors = process.stderr.read()
+        return process.wait(), errors
+
+    return ran
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
@@ -61,16 +60,16 @@ def test_a_full_disk_behind_standard_output_is_one_line():
         ("dashboard", ["sweep=mine", "dry_run=true"]),
     ],
 )
-def test_a_reader_who_has_seen_enough_sees_no_traceback(write_sweep, tmp_path, name, words):
+def test_a_reader_who_has_seen_enough_sees_no_traceback(without_reader, write_sweep, tmp_path, name, words):
     write_sweep(tmp_path / "mine", 2, 2)
     write_sweep(tmp_path / "other", 2, 2, seed=1)
-    code, errors = without_reader(name, words, tmp_path)
+    code, errors = without_reader(name, words)
     assert code == 1
     assert "Traceback" not in errors and "Broken" not in errors
 
 
-def test_a_trial_goes_on_without_a_reader(tiny, tmp_path):
-    code, errors = without_reader("train", [*tiny, "sweep=alone"], tmp_path)
+def test_a_trial_goes_on_without_a_reader(without_reader, tiny, tmp_path):
+    code, errors = without_reader("train", [*tiny, "sweep=alone"])
     assert code == 1
     assert "Traceback" not in errors and "Broken" not in errors
     [trial] = read_sweep(tmp_path / "alone").trials["status"]

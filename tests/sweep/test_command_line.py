@@ -215,8 +215,8 @@ def test_ctrl_c_ends_a_sweep_with_a_summary_and_the_same_command_goes_on(
     start, command, tiny, reference, numbers, tmp_path
 ):
     sweep = tmp_path / "sweep"
-    words = ["-m", *tiny, *GRID, f"sweep={sweep}", "hydra.launcher.n_jobs=2"]
-    process = start(*words, start_new_session=True, new=True)
+    words = ["-m", *tiny, *GRID, f"sweep={sweep}"]
+    process = start(*words, "hydra.launcher.n_jobs=2", start_new_session=True, new=True)
     deadline = time.monotonic() + 120
     while not list(sweep.glob("init=*/evaluations.parquet")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_sweep_with_a_summary_and_the_same_command_goes_on(
     assert process.returncode == 130, errors
     assert "the same command goes on" in output
     assert "Traceback" not in errors
-    code, output, errors = command(*words)
+    code, output, errors = command(*words, "hydra/launcher=basic")
     assert code == 0, errors
     assert numbers(sweep) == numbers(reference)
 

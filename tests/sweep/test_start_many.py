@@ -102,7 +102,7 @@ def halved(start, learnable, tmp_path_factory):
     _, errors = process.communicate()
     assert re.search(r"launching \d+ trials? again", errors)
     begun = plan(sweep)
-    process = start(*words)
+    process = start(*words[:-1], "hydra/launcher=basic")
     wait_until(lambda: process.poll() is not None)
     output, errors = process.communicate()
     assert process.returncode == 0, errors

@@ -305,7 +305,7 @@ def test_killed_while_it_was_shown_live_a_trial_goes_on_in_its_run(well, tiny, r
 import json, sys, time
 from seedgrid.records import record
 from seedgrid.trials import run
-from warm_process import compose
+from dying_trial import settings_of
 from seedgrid.trials.preparation import prepare
 
 add_step = record.TrialRecord.add_step
@@ -316,7 +316,7 @@ def waiting(self, step, *row):
         time.sleep(600)  # to be killed in; W&B's client sends rows every 15 seconds
 
 record.TrialRecord.add_step = waiting
-settings = compose(json.loads(sys.argv[1]))
+settings = settings_of(json.loads(sys.argv[1]))
 run.run_trial(settings, prepare(settings))
 """
     overrides = [*tiny, *SHORT, f"sweep={tmp_path / 'my-sweep'}", "checkpoint.minutes=0"]
