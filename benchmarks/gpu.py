@@ -177,7 +177,7 @@ def memory() -> float | None:
     """Peak GiB of the GPU since the last call."""
     if device().type != "cuda":
         return None
-    peak = torch.cuda.max_memory_allocated() / 2**30
+    peak = torch.cuda.max_memory_reserved() / 2**30
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     return peak

@@ -54,7 +54,7 @@ def choices(line: str) -> list[str]:
         return ["bash "]
     if name not in COMMANDS:
         return []
-    rest = line.split(name, 1)[1].lstrip()
+    rest = line.split(None, 2)[2] if len(words) > 1 else ""
     folder = get_args_parser().parse_known_args(words)[0].config_dir
     with given(folder), composing() as hydra:
         return DefaultCompletionPlugin(hydra.config_loader)._query(config_name=name, line=rest)

@@ -16,10 +16,8 @@ from seedgrid.data.tokens import Tokens
 from seedgrid.seeds import typical_batches
 
 _MOST = 8  # shapes of training, and as many of validation: a recording of each takes time and memory
-_TOKENS, _LENGTH = (
-    32,
-    16,
-)  # what sizes are multiples of: kernels compute whole tiles, and read masks in words of 16 bytes
+# What sizes are multiples of: kernels compute whole tiles, and read masks in words of 16 bytes.
+_TOKENS, _LENGTH = 32, 16
 _WORTH = 100  # a further shape has to save this part of the cost
 
 
@@ -101,12 +99,14 @@ def fill(tokens: Tokens, indices: np.ndarray, shapes: Iterable[Shape], pin: bool
         pin: whether to lock the buffer in memory, so that a GPU fetches it while the host goes on.
 
     Raises:
-        StopIteration: no shape holds them.
+        ValueError: no shape holds them.
     """
     indices = np.asarray(indices)
     begins = tokens.starts[indices]
     lengths = tokens.starts[indices + 1] - begins
-    shape = next(shape for shape in shapes if shape.holds(lengths))
+    shape = next((shape for shape in shapes if shape.holds(lengths)), None)
+    if shape is None:  # no StopIteration, which would end a data loader's epoch
+        raise ValueError(f"{len(lengths)} sequences of {lengths.sum()} tokens fit into no shape")
     buffer = torch.zeros(sum(shape.sizes.values()), dtype=torch.int64, pin_memory=pin)
     parts = {name: part.numpy() for name, part in shape.parts(buffer).items()}
     total, last = int(lengths.sum()), shape.tokens - 1

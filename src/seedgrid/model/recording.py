@@ -17,11 +17,10 @@ class Recording:
     asks for no value. What it draws comes from the device's generator as it stands at each call.
 
     Args:
-        function: takes the buffer; is called a few times before it is recorded.
+        function: takes the buffer.
         like: a buffer of the size and kind, with content to start from.
         device: where the work is done.
-        pool: memory that recordings share: what one gives is overwritten by the next.
-        after_warm_up: called before the recording, to undo what the calls have done.
+        stream: of a GPU, the one that all recordings which share their memory are made on.
     """
 
     def __init__(
@@ -29,27 +28,33 @@ class Recording:
         function: Callable[[torch.Tensor], Any],
         like: torch.Tensor,
         device: torch.device,
-        pool: Any = None,
-        after_warm_up: Callable[[], None] = lambda: None,
+        stream: torch.cuda.Stream | None = None,
     ) -> None:
         self.function = function
         self.buffer = torch.empty_like(like, device=device, pin_memory=False)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        if device.type != "cuda":
-            return
         self.buffer.copy_(like)
-        current, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
+        self.stream = stream
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def warm_up(self) -> None:
+        """Call the function a few times, as it must have been before it is recorded; its effects are left to undo."""
+        current = torch.cuda.current_stream(self.buffer.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
             for _ in range(_WARM_UPS):
-                function(self.buffer)
-        current.wait_stream(side)
-        after_warm_up()
+                self.function(self.buffer)
+        current.wait_stream(self.stream)
+
+    def record(self, pool: Any = None) -> None:
+        """Record what the function does.
+
+        Args:
+            pool: memory that recordings share: what one gives is overwritten by the next.
+        """
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            self.graph, pool=pool, stream=side
-        ):  # PyTorch's own is of the first device that it recorded on
-            self.results = function(self.buffer)
+        # PyTorch's own stream is of the first device that it recorded on.
+        with torch.cuda.graph(self.graph, pool=pool, stream=self.stream):
+            self.results = self.function(self.buffer)
 
     def __call__(self, content: torch.Tensor) -> Any:
         """What the function gives for ``content``, which is copied into the buffer: to be read before the next call."""

@@ -67,6 +67,7 @@ class TrainingStep:
         self.capture_seconds = 0.0
         self.untrained: list[torch.Tensor] = []
         self.recordings: dict[tuple, Recording] = {}
+        self._stream = torch.cuda.Stream(self.device) if capture and self.device.type == "cuda" else None
         self._trained = [weight for weight in network.parameters() if weight.requires_grad]
         # For recordings to read, the rate is a tensor. The scaler of half precision knows no such optimizer.
         on_device = (capture or self.device.type == "cuda") and precision != "16-mixed"
@@ -252,9 +253,15 @@ class TrainingStep:
         key = (batch.shape, changes, *conditions)
         if key not in self.recordings:
             begin = time.perf_counter()
-            undo = self._as_now() if changes and self.device.type == "cuda" else lambda: None
-            pool = next((one.graph.pool() for one in self.recordings.values() if one.graph is not None), None)
-            self.recordings[key] = Recording(function, batch.buffer, self.device, pool, undo)
+            recording = Recording(function, batch.buffer, self.device, self._stream)
+            if self._stream is not None:
+                undo = self._as_now() if changes else None
+                recording.warm_up()
+                if undo is not None:
+                    undo()
+                    del undo  # with the copies that it kept
+                recording.record(next((one.graph.pool() for one in self.recordings.values()), None))
+            self.recordings[key] = recording
             self.capture_seconds += time.perf_counter() - begin
         return self.recordings[key]
 

@@ -84,6 +84,8 @@ def run(
         with _as_it_was(), interrupt.given_back(), given(None if config_dir is None else Path(config_dir)):
             place = _work(words, say)
             stopped_by = (interrupt.requested_by() or signal.SIGINT) if interrupt.requested() else None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same call goes on where it stopped") from None
     finally:
         _running.release()
     if said:
@@ -104,9 +106,13 @@ def _words(overrides: Sequence[str], seeds: dict[str, Seeds | None], folder: Pla
         words.append(word)
     words += [f"seed.{name}={_listed(name, given)}" for name, given in seeds.items() if given is not None]
     if folder is not None:
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(f'folder={folder!r}: give the path of the sweep\'s folder, such as folder="runs/mine"')
         words.append(f"sweep={quoted(os.fspath(folder))}")
     keys = []
     for word in words:
+        if word.startswith("-"):
+            raise InputError(f"{word}: no flags here, each call is a sweep; keys are written without dashes: key=value")
         reason = refusal(word, swept=True)
         if reason is not None:
             raise InputError(f"{word}: {reason}")
@@ -181,6 +187,8 @@ def _as_it_was() -> Iterator[None]:
             yield
     finally:
         _end_workers()
+        if "seedgrid.trials.worker" in sys.modules:
+            sys.modules["seedgrid.trials.worker"].forget_step()
         if "seedgrid.trials.borrowed" in sys.modules:
             sys.modules["seedgrid.trials.borrowed"].put_back()
         Singleton._instances = instances

@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 import warnings
+from contextlib import suppress
 from functools import cache
 
 import torch
@@ -58,13 +59,14 @@ def release_memory() -> None:
     """Give back what a trial held, so that the next one does not share its device with it."""
     gc.collect()  # Trainer and module refer to each other
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        with suppress(RuntimeError):  # a device that has failed: the error of the trial says so
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory_mb(device: str) -> int:
-    """Peak memory of the GPU for this trial, or of this process since it started."""
-    if device == "gpu":
-        return round(torch.cuda.max_memory_allocated() / 2**20)
+    """Peak memory that this process held of the GPU during this trial, or of the machine since it started."""
+    if device == "gpu":  # reserved, for a recording that is replayed allocates nothing
+        return round(torch.cuda.max_memory_reserved() / 2**20)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes elsewhere
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)

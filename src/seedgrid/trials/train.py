@@ -13,7 +13,7 @@ from seedgrid.model.module import FineTuning
 from seedgrid.model.network import pads_left
 from seedgrid.records.record import TrialRecord
 from seedgrid.settings import Settings, steps_per_epoch
-from seedgrid.trials import checkpoint
+from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_of_trial import BestOfTrial
 from seedgrid.trials.checkpointing import Checkpointing
 from seedgrid.trials.clock import Clock
@@ -118,12 +118,18 @@ def train(
     try:
         trainer.fit(module, datamodule=data)
     except SIGTERMException:  # Lightning's: asked to end while its handler stood alone, before on_train_start
+        forget_step()  # Lightning may have moved the optimizer's state
         checkpointing.interrupted = True
     except Exception:
-        forget_step()  # whatever state it is in
         losses.salvage(trainer)
+        forget_step()  # whatever state it is in
         if not losses.nonfinite:  # else there should have been no such step
             raise
+    except BaseException:  # Ctrl-C for the second time in a notebook's process, of which Lightning makes an exit
+        forget_step()
+        if interrupt.requested():
+            raise KeyboardInterrupt from None
+        raise
     losses.settle(trainer)
     best.hand_over()
 
