@@ -93,7 +93,9 @@ def _free_memory() -> float:
 
 @contextmanager
 def mps_server(folder: Path) -> Iterator[None]:
-    """NVIDIA's Multi-Process Service for the workers that are started meanwhile; ended with the block, however it ends.
+    """NVIDIA's Multi-Process Service for the workers that are started meanwhile; ended with the block.
+
+    Whoever kills the process, or sends Ctrl-C twice, leaves it behind.
 
     A server of this command's own: its pipes lie in a temporary folder, on a local disk and under a short name as
     sockets need them, its log where it can be found afterwards. Where there is none, a line says why.
