@@ -265,8 +265,7 @@ def test_where_what_was_asked_for_is_damaged_nothing_is_said_of_it(write_sweep, 
 
 def test_not_in_a_terminal_it_looks_once_without_torch_and_changes_nothing(sweep, run_command, tmp_path, monkeypatch):
     def content():
-        files = (path for path in sweep.rglob("*") if path.is_file() and path.parent.name != ".cache")  # derived
-        return {path: path.read_bytes() for path in files}
+        return {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
 
     before = content()
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
