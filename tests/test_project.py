@@ -24,6 +24,8 @@ def test_the_example_composes_and_names_files_that_are_there(tmp_path, monkeypat
     source = settings.task.source
     for name in (source.train, source.validation, source.test):
         assert "text,verdict\n" in (tmp_path / "reviews project" / name).read_text()
+    monkeypatch.delenv("MAKEFLAGS", raising=False)  # of the make that runs the tests
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     done = subprocess.run(["make", "-n", "study"], capture_output=True, text=True)
     assert done.stdout.strip() == "seedgrid train -m experiment=reviews"
 

@@ -485,7 +485,7 @@ def test_what_is_no_export_is_never_overwritten(recorded, tmp_path, what):
 
 def test_as_csv_the_table_is_the_same_and_replaces_one_of_the_same_sweeps_only(recorded, foreign, tmp_path):
     export_parquet([recorded, foreign], tmp_path / "trials.parquet")
-    path = tmp_path / "trials.csv"
+    path = tmp_path / "exported.csv"
     for _ in range(2):
         export_csv([recorded, foreign], path)
     table, text = pq.read_table(tmp_path / "trials.parquet"), pyarrow.csv.read_csv(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +47,7 @@ def test_exported_files_stand_for_their_sweeps(entry, run_command, sweeps, tmp_p
     words = f"b={sweeps / 'slow'}", "draws=50", f"output={tmp_path / 'page'}"
     compare(entry("compare", f"a={sweeps / 'fast'}", *words))
     of_folders = capsys.readouterr().out
+    shutil.rmtree(tmp_path / "page")  # it would not be replaced by one of files
     compare(entry("compare", f"a={tmp_path / 'fast.parquet'}", *words))
     assert capsys.readouterr().out == of_folders
     done = run_command("compare", "a=fast.parquet", "b=slow.parquet", "max_budget=0", cwd=tmp_path)
@@ -102,7 +104,8 @@ def test_a_plan_is_made_from_a_csv_file(entry, tmp_path, monkeypatch, capsys):
 def test_of_other_peoples_trials_it_is_not_known_what_differs(entry, sweeps, tmp_path, capsys):
     other = replace(read_sweep(sweeps / "slow"), identity={}, versions={}, config={})
     export_parquet([other], tmp_path / "slow.parquet")
-    compare(entry("compare", f"a={sweeps / 'fast'}", f"b={tmp_path / 'slow.parquet'}", "max_budget=0"))
+    words = f"b={tmp_path / 'slow.parquet'}", "max_budget=0", f"output={tmp_path / 'page'}"
+    compare(entry("compare", f"a={sweeps / 'fast'}", *words))
     said = " ".join(capsys.readouterr().out.split())
     assert "What differs is not known: slow came without settings." in said
     assert "recipe.epochs" not in said

@@ -18,9 +18,9 @@ from seedgrid.data.examples import Examples
 from seedgrid.data.tokens import tokenize
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation
-from seedgrid.model.module import FineTuning
 from seedgrid.model.network import build_network, pads_left
 from seedgrid.model.packing import can_pack
+from seedgrid.model.step import TrainingStep
 from seedgrid.records.record import TrialRecord
 from seedgrid.trials.best_model import FOLDER, keep_if_best, read_facts, write_card
 from seedgrid.trials.best_of_trial import BestOfTrial
@@ -107,7 +107,7 @@ TEXTS = ("a b c", "d", "e f g h i j k l m n o p", "q r", "b a c")
 PAIRS = ("s t", "u v w x y z a b c", "c", "b d f", "e")
 
 
-def test_loaded_as_the_readme_says_it_predicts_what_a_trial_recorded(family, tmp_path):
+def test_loaded_as_the_readme_says_it_predicts_what_a_trial_recorded(family, recipe, tmp_path):
     source = shutil.copytree(family, tmp_path / "source")
     config = json.loads((source / "config.json").read_text())
     # Once trained for several labels at a time.
@@ -122,7 +122,7 @@ def test_loaded_as_the_readme_says_it_predicts_what_a_trial_recorded(family, tmp
     for pairs in (None, PAIRS):
         tokens = tokenize(Examples(TEXTS, pairs, np.zeros(5, dtype=np.int64)), AutoTokenizer.from_pretrained(source), 9)
         assert tokens.lengths.max() == 9
-        logits = recorded(network, tokens)
+        logits = recorded(network, recipe, tokens)
         asked = list(TEXTS)
         if pairs is not None:
             asked = [{"text": text, "text_pair": pair} for text, pair in zip(TEXTS, pairs, strict=True)]
@@ -154,7 +154,7 @@ def test_a_padding_token_that_only_the_model_names_is_the_tokenizers_too(family_
         assert one["score"] == pytest.approx(other["score"], rel=1e-5)
 
 
-def recorded(network, tokens) -> torch.Tensor:
+def recorded(network, recipe, tokens) -> torch.Tensor:
     """Logits as an evaluation of a trial gives them."""
     packing = can_pack(network)
     data = TokenDataModule(
@@ -168,9 +168,9 @@ def recorded(network, tokens) -> torch.Tensor:
         pad_left=pads_left(network.config),
         packing=packing,
     )
-    module = FineTuning(network, None, 1, len(tokens), 0).eval()
+    step = TrainingStep(network.eval(), recipe)
     with torch.inference_mode():
-        logits = torch.cat([module(batch) for batch in data.val_dataloader()])
+        logits = torch.cat([step.logits(batch) for batch in data.val_dataloader()])
     return torch.empty_like(logits).index_copy_(0, torch.from_numpy(data.validation_order), logits)
 
 

@@ -181,6 +181,8 @@ def _as_it_was() -> Iterator[None]:
     for kind in (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase):
         Singleton._instances.pop(kind, None)
     _end_workers()  # of the caller's: they may have imported other code, in another folder
+    if "seedgrid.trials.borrowed" in sys.modules:
+        sys.modules["seedgrid.trials.borrowed"].forget()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "IProgress not found")  # of a bar by ipywidgets, which nobody needs here

@@ -65,8 +65,13 @@ def note() -> None:
         _found[:] = [read() for read, _ in _SETTINGS]
 
 
+def forget() -> None:
+    """Forget what was noted, before somebody whose settings may be others."""
+    _found.clear()
+
+
 def put_back() -> None:
     """Put back what was noted, if anything was, and forget it."""
     for (_, put), found in zip(_SETTINGS, _found, strict=False):
         put(found)
-    _found.clear()
+    forget()

@@ -164,7 +164,7 @@ def test_sweeps_without_predictions_or_with_stopped_trials_are_said_to_be(predic
     )
     honest, together = honest_best_found([without, stopped]), agreement_and_ensemble([without, stopped])
     assert honest.table is None and together.table["trials"].tolist() == [3]
-    assert [line.split(":")[0] for line in honest.missing] == ["stopped", "without"]
+    assert [line.split(":")[0] for line in honest.missing] == ["without", "stopped"]
     assert [line.split(":")[0] for line in together.missing] == ["without", "stopped"]
 
 
