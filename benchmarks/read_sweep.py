@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from simulated_grid import simulate
 
-from seedgrid.records.store import trial_folders, trial_name
+from seedgrid.records.store import read_sweep, trial_folders, trial_name
 from seedgrid.seeds import Seeds
 
 SEEDGRID = ("-m", "seedgrid")
@@ -111,6 +111,8 @@ def main() -> None:
             for _ in range(2):
                 if not taken:
                     (sweep / ".cache" / "index").unlink(missing_ok=True)
+                elif not (sweep / ".cache" / "index").exists():
+                    read_sweep(sweep)  # for a command that writes none
                 for picture in sweep.glob("*.png"):
                     picture.unlink()
                 taken.append(run(name, *words))
