@@ -80,10 +80,10 @@ def prepared(overrides: tuple[str, ...], threads: int) -> dict[str, Any]:
     from datasets import Dataset
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
-    from seedgrid.data.sources import load
     from seedgrid.evaluation.schedule import evaluation_steps
-    from seedgrid.model.pretrained import locate
     from seedgrid.settings import steps_per_epoch, total_steps
+    from seedgrid.training.text.data.sources import load
+    from seedgrid.training.text.model.pretrained import locate
     from seedgrid.trials.process import configure_process
 
     configure_process(threads)
@@ -120,7 +120,7 @@ def trainer_loop(overrides: tuple[str, ...], threads: int, seeds: range) -> pd.D
     import torch
     from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-    from seedgrid.evaluation.metrics import compute_metrics
+    from seedgrid.training.text.metrics import compute_metrics
 
     shared = prepared(overrides, threads)
     settings, recipe = shared["settings"], shared["settings"].recipe

@@ -48,15 +48,15 @@ import transformers
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from seedgrid.composition import compose
-from seedgrid.data.datamodule import training_batches
-from seedgrid.data.shapes import choose_shapes, fill
-from seedgrid.data.sources import load
-from seedgrid.data.tokens import Tokens, tokenize, used_words
 from seedgrid.evaluation.schedule import schedule_of
-from seedgrid.model.pretrained import locate
-from seedgrid.model.step import TrainingStep
-from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, read_settings, steps_per_epoch
+from seedgrid.training.text.data.datamodule import training_batches
+from seedgrid.training.text.data.shapes import choose_shapes, fill
+from seedgrid.training.text.data.sources import load
+from seedgrid.training.text.data.tokens import Tokens, tokenize, used_words
+from seedgrid.training.text.model.pretrained import locate
+from seedgrid.training.text.model.step import TrainingStep
+from seedgrid.training.text.model.vocabulary import keep_used_words
 from seedgrid.trials.devices import resolve
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial

@@ -36,15 +36,15 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoTokenizer, PretrainedConfig
 
-from seedgrid.data.datamodule import Batch, TokenDataModule
-from seedgrid.data.sources import load
-from seedgrid.data.tokens import tokenize, used_words
-from seedgrid.model import packing
-from seedgrid.model.network import build_network
-from seedgrid.model.pretrained import locate
-from seedgrid.model.step import TrainingStep
-from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings
+from seedgrid.training.text.data.datamodule import Batch, TokenDataModule
+from seedgrid.training.text.data.sources import load
+from seedgrid.training.text.data.tokens import tokenize, used_words
+from seedgrid.training.text.model import packing
+from seedgrid.training.text.model.network import build_network
+from seedgrid.training.text.model.pretrained import locate
+from seedgrid.training.text.model.step import TrainingStep
+from seedgrid.training.text.model.vocabulary import keep_used_words
 from seedgrid.trials.process import configure_process
 
 WARM_UP = 2  # steps that do not count

@@ -19,15 +19,15 @@ from torch.nn.functional import cross_entropy, dropout
 from transformers import AutoTokenizer, PreTrainedModel
 
 from seedgrid.composition import compose
-from seedgrid.data.datamodule import Batch, collate, collate_packed, training_batches, validation_batches
-from seedgrid.data.sources import load
-from seedgrid.data.tokens import Tokens, tokenize, used_words
-from seedgrid.model import packing
-from seedgrid.model.network import build_network
-from seedgrid.model.pretrained import locate
-from seedgrid.model.step import TrainingStep
-from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings, read_settings
+from seedgrid.training.text.data.datamodule import Batch, collate, collate_packed, training_batches, validation_batches
+from seedgrid.training.text.data.sources import load
+from seedgrid.training.text.data.tokens import Tokens, tokenize, used_words
+from seedgrid.training.text.model import packing
+from seedgrid.training.text.model.network import build_network
+from seedgrid.training.text.model.pretrained import locate
+from seedgrid.training.text.model.step import TrainingStep
+from seedgrid.training.text.model.vocabulary import keep_used_words
 from seedgrid.trials.process import configure_process
 
 

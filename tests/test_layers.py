@@ -9,11 +9,10 @@ import pytest
 # Rooms of src/seedgrid, each with those whose doors open from it; all may use what lies beside the rooms.
 ROOMS = {
     "analysis": (),
-    "data": (),
-    "model": ("data",),
-    "evaluation": ("data", "model"),
-    "records": ("analysis", "evaluation"),
-    "trials": ("data", "model", "evaluation", "records"),
+    "training": (),
+    "evaluation": ("training",),
+    "records": ("analysis", "evaluation", "training"),
+    "trials": ("training", "evaluation", "records"),
     "sweep": ("analysis", "evaluation", "records", "trials"),
     "report": ("analysis", "evaluation", "records", "trials"),
 }
@@ -50,7 +49,7 @@ def test_a_room_imports_from_rooms_below_it_alone(repository, room):
 
 
 def test_below_the_sweep_the_entry_point_alone_knows_hydra(repository):
-    for room in ("analysis", "data", "model", "evaluation", "records", "trials"):
+    for room in ("analysis", "training", "evaluation", "records", "trials"):
         for path in (repository / "src" / "seedgrid" / room).rglob("*.py"):
             for module in imported(path):
                 known = module.startswith(("hydra", "omegaconf", "seedgrid.command_line", "seedgrid.composition"))

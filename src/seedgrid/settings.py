@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from seedgrid.errors import InputError
 from seedgrid.keys import instead
 from seedgrid.seeds import Seeds
-from seedgrid.tasks import Name, Task
+from seedgrid.training.text.tasks import Name, Task
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

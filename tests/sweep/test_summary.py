@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seedgrid.model.network import build_network
 from seedgrid.records.store import trial_lock
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.summary import summarize
+from seedgrid.training.text.model.network import build_network
 from seedgrid.trials.best_model import keep_if_best
 from seedgrid.trials.preparation import prepare
 

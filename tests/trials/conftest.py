@@ -2,7 +2,7 @@
 
 import pytest
 
-from seedgrid.model.module import FineTuning
+from seedgrid.training.text.model.module import FineTuning
 
 
 @pytest.fixture

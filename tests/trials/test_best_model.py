@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from seedgrid.data.datamodule import TokenDataModule
-from seedgrid.data.examples import Examples
-from seedgrid.data.tokens import tokenize
 from seedgrid.errors import InputError
 from seedgrid.evaluation.callback import Evaluation
-from seedgrid.model.network import build_network, pads_left
-from seedgrid.model.packing import can_pack
-from seedgrid.model.step import TrainingStep
 from seedgrid.records.record import TrialRecord
+from seedgrid.training.text.data.datamodule import TokenDataModule
+from seedgrid.training.text.data.examples import Examples
+from seedgrid.training.text.data.tokens import tokenize
+from seedgrid.training.text.model.network import build_network, pads_left
+from seedgrid.training.text.model.packing import can_pack
+from seedgrid.training.text.model.step import TrainingStep
 from seedgrid.trials.best_model import FOLDER, keep_if_best, read_facts, write_card
 from seedgrid.trials.best_of_trial import BestOfTrial
 

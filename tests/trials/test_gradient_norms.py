@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import pytorch_lightning as pl
 
-from seedgrid.model.layers import layer_groups
-from seedgrid.model.network import build_network
 from seedgrid.records.store import NORMS
+from seedgrid.training.text.model.layers import layer_groups
+from seedgrid.training.text.model.network import build_network
 from seedgrid.trials import interrupt
 from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.preparation import prepare

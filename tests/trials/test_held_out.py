@@ -6,8 +6,8 @@ import json
 import pytest
 from transformers import pipeline
 
-from seedgrid.data import grammar
 from seedgrid.errors import InputError
+from seedgrid.training.text.data import grammar
 from seedgrid.trials.held_out import score_test
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from seedgrid.model.module import FineTuning
+from seedgrid.training.text.model.module import FineTuning
 from seedgrid.trials import interrupt, losses
 from seedgrid.trials.best_model import FOLDER, read_facts
 from seedgrid.trials.preparation import prepare

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from seedgrid import __version__
-from seedgrid.model import module as module_under_test
 from seedgrid.records import record
 from seedgrid.records.store import read_sweep
+from seedgrid.training.text.model import module as module_under_test
 from seedgrid.trials.narration import say
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial

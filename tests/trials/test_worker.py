@@ -82,7 +82,9 @@ def test_a_worker_keeps_one_step_and_that_of_the_latest_configuration(tiny, sett
 def test_after_a_failure_the_next_trial_has_a_step_of_its_own(run, monkeypatch):
     expected = run(sweep="first")
     with monkeypatch.context() as patched:
-        patched.setattr("seedgrid.model.module.dropout_state", lambda seed, step: 1 // 0 if step == 3 else step)
+        patched.setattr(
+            "seedgrid.training.text.model.module.dropout_state", lambda seed, step: 1 // 0 if step == 3 else step
+        )
         run(sweep="failed", status="failed")
     assert not worker._steps
     assert run(sweep="second") == expected

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch.nn.functional import cross_entropy
 
-from seedgrid.evaluation.metrics import compute_metrics
+from seedgrid.training.text.metrics import compute_metrics
 
 
 @dataclass(frozen=True)

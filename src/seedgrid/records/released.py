@@ -18,7 +18,7 @@ import pandas as pd
 from seedgrid.errors import InputError
 from seedgrid.records.store import Sweep, with_best
 from seedgrid.records.tidy import completed_trials
-from seedgrid.tasks import METRIC_COLUMNS
+from seedgrid.training.text.tasks import METRIC_COLUMNS
 
 
 @dataclass(frozen=True)

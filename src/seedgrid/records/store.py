@@ -28,7 +28,7 @@ from seedgrid.errors import InputError
 from seedgrid.evaluation.schedule import planned_steps
 from seedgrid.records.index import Index, index_of
 from seedgrid.seeds import Seeds
-from seedgrid.tasks import majority_score
+from seedgrid.training.text.tasks import majority_score
 
 RECORD_VERSION = 1
 # Keys of a record that its readers need.

@@ -10,10 +10,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from seedgrid.data.tokens import tokenizer_files
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 from seedgrid.seeds import Seeds
+from seedgrid.training.text.data.tokens import tokenizer_files
 
 FOLDER, WEIGHTS = "best_model", "model.safetensors"
 
@@ -94,7 +94,7 @@ def _rank(facts: dict[str, Any]) -> tuple:
 def _create(folder: Path, network, tokenizer_folder: Path, max_length: int) -> None:
     from transformers import AutoTokenizer
 
-    from seedgrid.model.network import input_names, pads_left
+    from seedgrid.training.text.model.network import input_names, pads_left
 
     beside = folder.with_name(f".{FOLDER}.part")
     shutil.rmtree(beside, ignore_errors=True)
@@ -124,7 +124,7 @@ def _create(folder: Path, network, tokenizer_folder: Path, max_length: int) -> N
 def _serialized(network, weights: dict[str, Any] | None, facts: dict[str, Any]) -> bytes:
     from safetensors.torch import save
 
-    from seedgrid.model.vocabulary import whole_state
+    from seedgrid.training.text.model.vocabulary import whole_state
 
     # Of weights that go by several names (T5's words), one; loading ties the others to it.
     names, once = (dict(network.named_parameters(remove_duplicate=each)) for each in (False, True))

@@ -8,8 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from seedgrid.evaluation.callback import Evaluation
-from seedgrid.model.module import FineTuning
 from seedgrid.records.record import TrialRecord
+from seedgrid.training.text.model.module import FineTuning
 from seedgrid.trials.best_model import FOLDER, is_better, keep_if_best
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytorch_lightning as pl
 
-from seedgrid.model.module import FineTuning
 from seedgrid.records.record import TrialRecord
+from seedgrid.training.text.model.module import FineTuning
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_of_trial import BestOfTrial
 from seedgrid.trials.clock import Clock

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from seedgrid.data.datamodule import TokenDataModule
-from seedgrid.data.tokens import read_tokens
 from seedgrid.errors import InputError, one_line
 from seedgrid.evaluation.schedule import schedule_of
-from seedgrid.model.network import pads_left
 from seedgrid.settings import Settings, steps_per_epoch
+from seedgrid.training.text.data.datamodule import TokenDataModule
+from seedgrid.training.text.data.tokens import read_tokens
+from seedgrid.training.text.model.network import pads_left
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.process import configure_process
 from seedgrid.trials.worker import has_static_shapes, new_step, packs

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytorch_lightning as pl
 import torch
 
-from seedgrid.model.module import FineTuning
+from seedgrid.training.text.model.module import FineTuning
 
 
 class GradientNorms(pl.Callback):

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from seedgrid.data.datamodule import collate, validation_batches
-from seedgrid.data.tokens import read_tokens
-from seedgrid.evaluation.metrics import compute_metrics
 from seedgrid.files import write_json
-from seedgrid.model.network import input_names, pads_left
 from seedgrid.settings import Settings
+from seedgrid.training.text.data.datamodule import collate, validation_batches
+from seedgrid.training.text.data.tokens import read_tokens
+from seedgrid.training.text.metrics import compute_metrics
+from seedgrid.training.text.model.network import input_names, pads_left
 from seedgrid.trials.best_model import FOLDER, read_facts
 from seedgrid.trials.preparation import Prepared
 

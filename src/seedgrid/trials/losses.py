@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 
 from seedgrid.evaluation.callback import Evaluation
-from seedgrid.model.module import FineTuning
 from seedgrid.records.record import TrialRecord
+from seedgrid.training.text.model.module import FineTuning
 from seedgrid.trials.gradient_norms import GradientNorms
 
 # Steps after which their losses come over, by the kind of device. A GPU is waited for meanwhile, and what it trained

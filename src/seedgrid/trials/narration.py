@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytorch_lightning as pl
 
 from seedgrid.evaluation.callback import Evaluation
-from seedgrid.model.module import FineTuning
+from seedgrid.training.text.model.module import FineTuning
 from seedgrid.trials.clock import Clock
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from seedgrid.data.remarks import remarks
-from seedgrid.data.sources import TaskData, load
-from seedgrid.data.tokens import cached_tokens, read_cut, read_tokens
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
-from seedgrid.model.pretrained import PACKABLE, digested_files, locate, weights_digest
 from seedgrid.records.index import index_of
 from seedgrid.records.store import differences, is_running, locked_trials, read_trial, trial_folders
 from seedgrid.settings import ModelSettings, Settings, fingerprint, identity, total_steps
-from seedgrid.tasks import majority_score
+from seedgrid.training.text.data.remarks import remarks
+from seedgrid.training.text.data.sources import TaskData, load
+from seedgrid.training.text.data.tokens import cached_tokens, read_cut, read_tokens
+from seedgrid.training.text.model.pretrained import PACKABLE, digested_files, locate, weights_digest
+from seedgrid.training.text.tasks import majority_score
 from seedgrid.trials import best_model
 from seedgrid.trials.devices import resolve
 from seedgrid.trials.environment import refuse_other_arithmetic
@@ -137,7 +137,7 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     }
     path = _path(folder, prepared.fingerprint)
     if not path.exists():
-        from seedgrid.model.first_pass import check_network
+        from seedgrid.training.text.model.first_pass import check_network
         from seedgrid.trials import borrowed
 
         borrowed.note()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytorch_lightning as pl
 
 from seedgrid.evaluation.callback import Evaluation
-from seedgrid.model.module import FineTuning
 from seedgrid.records.record import TrialRecord
+from seedgrid.training.text.model.module import FineTuning
 from seedgrid.trials.clock import Clock
 
 

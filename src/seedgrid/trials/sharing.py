@@ -15,8 +15,8 @@ from pathlib import Path
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from seedgrid.model.pretrained import weight_files
 from seedgrid.settings import Settings
+from seedgrid.training.text.model.pretrained import weight_files
 from seedgrid.trials.devices import usable_gpus
 
 # Trials at once by millions of weights: what was measured to gain on an H200, three of BERT-large (335), four of

@@ -6,13 +6,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from seedgrid.data.datamodule import TokenDataModule
 from seedgrid.evaluation.callback import Evaluation, FractionalValidation
 from seedgrid.evaluation.schedule import schedule_of
-from seedgrid.model.module import FineTuning
-from seedgrid.model.network import pads_left
 from seedgrid.records.record import TrialRecord
 from seedgrid.settings import Settings, steps_per_epoch
+from seedgrid.training.text.data.datamodule import TokenDataModule
+from seedgrid.training.text.model.module import FineTuning
+from seedgrid.training.text.model.network import pads_left
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_of_trial import BestOfTrial
 from seedgrid.trials.checkpointing import Checkpointing

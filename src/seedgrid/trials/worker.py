@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from seedgrid.data.tokens import Tokens, read_tokens, used_words
-from seedgrid.model.layers import freeze
-from seedgrid.model.network import build_network, forget_pretrained
-from seedgrid.model.packing import can_pack
-from seedgrid.model.step import TrainingStep
-from seedgrid.model.vocabulary import keep_used_words
 from seedgrid.settings import Settings
+from seedgrid.training.text.data.tokens import Tokens, read_tokens, used_words
+from seedgrid.training.text.model.layers import freeze
+from seedgrid.training.text.model.network import build_network, forget_pretrained
+from seedgrid.training.text.model.packing import can_pack
+from seedgrid.training.text.model.step import TrainingStep
+from seedgrid.training.text.model.vocabulary import keep_used_words
 from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.process import release_memory
 

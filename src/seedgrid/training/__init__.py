@@ -1,0 +1,1 @@
+"""What a trial trains: the contract of a training, and the two kinds that there are."""

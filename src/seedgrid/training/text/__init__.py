@@ -1,0 +1,1 @@
+"""Text: a pretrained encoder that is fine-tuned to classify it."""
