@@ -1,0 +1,57 @@
+"""Objects that a config names by ``_target_``: the user's own classes, or a library's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+
+from seedgrid.errors import InputError, one_line
+
+
+def find(key: str, config: Mapping[str, Any]) -> Any:
+    """The class or function that ``config`` names; modules in the working directory are found.
+
+    Args:
+        key: of the config, for messages.
+        config: with ``_target_``, a dotted name.
+
+    Raises:
+        InputError: it names none, or its module cannot be imported.
+    """
+    name = config.get("_target_")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{key}._target_ has no value: give a class, for instance {key}._target_=mine.Net")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # the last: a file of the user's hides no package
+    try:
+        return get_object(name)
+    except Exception as error:  # whatever a module does when it is imported
+        cause = error.__cause__ or error
+        raise InputError(
+            f"{key}._target_={name}: cannot be imported ({one_line(cause)}); give module.Class, of an installed"
+            f" package or of a file in {Path.cwd()}"
+        ) from error
+
+
+def make(key: str, config: Mapping[str, Any], *more: Any, **extra: Any) -> Any:
+    """What ``config`` names, called with its other keys; a ``_target_`` among them is made first.
+
+    Args:
+        key: of the config, for messages.
+        config: with ``_target_``.
+        more, extra: further arguments.
+
+    Raises:
+        InputError: as :func:`find`; or it does not take these arguments, or refuses them.
+    """
+    find(key, config)
+    try:
+        return instantiate(dict(config), *more, **extra, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        raise InputError(f"{key}: {config['_target_']} could not be made ({one_line(cause)})") from error
