@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 
 from seedgrid.errors import InputError, one_line
 
@@ -29,11 +30,10 @@ def find(key: str, config: Mapping[str, Any]) -> Any:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # the last: a file of the user's hides no package
     try:
-        return get_object(name)
+        return pkgutil.resolve_name(name)
     except Exception as error:  # whatever a module does when it is imported
-        cause = error.__cause__ or error
         raise InputError(
-            f"{key}._target_={name}: cannot be imported ({one_line(cause)}); give module.Class, of an installed"
+            f"{key}._target_={name}: cannot be imported ({one_line(error)}); give module.Class, of an installed"
             f" package or of a file in {Path.cwd()}"
         ) from error
 
