@@ -82,9 +82,9 @@ def prepared(overrides: tuple[str, ...], threads: int) -> dict[str, Any]:
 
     from seedgrid.evaluation.schedule import evaluation_steps
     from seedgrid.settings import steps_per_epoch, total_steps
+    from seedgrid.training.process import configure_process
     from seedgrid.training.text.data.sources import load
     from seedgrid.training.text.model.pretrained import locate
-    from seedgrid.trials.process import configure_process
 
     configure_process(threads)
     settings = settings_of(list(overrides))

@@ -49,7 +49,8 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from seedgrid.composition import compose
 from seedgrid.evaluation.schedule import schedule_of
-from seedgrid.settings import Settings, read_settings, steps_per_epoch
+from seedgrid.settings import Settings, steps_per_epoch
+from seedgrid.training.kinds import read_settings
 from seedgrid.training.text.data.datamodule import training_batches
 from seedgrid.training.text.data.shapes import choose_shapes, fill
 from seedgrid.training.text.data.sources import load
@@ -57,11 +58,11 @@ from seedgrid.training.text.data.tokens import Tokens, tokenize, used_words
 from seedgrid.training.text.model.pretrained import locate
 from seedgrid.training.text.model.step import TrainingStep
 from seedgrid.training.text.model.vocabulary import keep_used_words
+from seedgrid.training.text.worker import forget_step
 from seedgrid.trials.devices import resolve
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
 from seedgrid.trials.sharing import mps_server
-from seedgrid.trials.worker import forget_step
 
 IMPORTS = time.clock_gettime(time.CLOCK_BOOTTIME) - int(
     Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]

@@ -37,6 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoTokenizer, PretrainedConfig
 
 from seedgrid.settings import Settings
+from seedgrid.training.process import configure_process
 from seedgrid.training.text.data.datamodule import Batch, TokenDataModule
 from seedgrid.training.text.data.sources import load
 from seedgrid.training.text.data.tokens import tokenize, used_words
@@ -45,7 +46,6 @@ from seedgrid.training.text.model.network import build_network
 from seedgrid.training.text.model.pretrained import locate
 from seedgrid.training.text.model.step import TrainingStep
 from seedgrid.training.text.model.vocabulary import keep_used_words
-from seedgrid.trials.process import configure_process
 
 WARM_UP = 2  # steps that do not count
 # Parts of the names of operations and of what encloses them, in small letters; the innermost that is known decides.

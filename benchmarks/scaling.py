@@ -29,7 +29,8 @@ import psutil
 from seedgrid.composition import compose
 from seedgrid.errors import InputError
 from seedgrid.records.store import read_sweep
-from seedgrid.settings import Settings, read_settings
+from seedgrid.settings import Settings
+from seedgrid.training.kinds import read_settings
 from seedgrid.trials.devices import workers
 
 CORES = workers("cpu", threads=1, per_gpu=1)

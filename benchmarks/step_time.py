@@ -19,7 +19,9 @@ from torch.nn.functional import cross_entropy, dropout
 from transformers import AutoTokenizer, PreTrainedModel
 
 from seedgrid.composition import compose
-from seedgrid.settings import Settings, read_settings
+from seedgrid.settings import Settings
+from seedgrid.training.kinds import read_settings
+from seedgrid.training.process import configure_process
 from seedgrid.training.text.data.datamodule import Batch, collate, collate_packed, training_batches, validation_batches
 from seedgrid.training.text.data.sources import load
 from seedgrid.training.text.data.tokens import Tokens, tokenize, used_words
@@ -28,7 +30,6 @@ from seedgrid.training.text.model.network import build_network
 from seedgrid.training.text.model.pretrained import locate
 from seedgrid.training.text.model.step import TrainingStep
 from seedgrid.training.text.model.vocabulary import keep_used_words
-from seedgrid.trials.process import configure_process
 
 
 def padded_logits(network: PreTrainedModel, batch: Batch) -> torch.Tensor:

@@ -33,11 +33,12 @@ from transformers import CONFIG_MAPPING, AutoModel, AutoTokenizer, BertConfig, B
 from transformers.utils import logging as transformers_logging
 
 from seedgrid.composition import compose
-from seedgrid.evaluation.callback import Evaluation
+from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.records.record import TrialRecord
 from seedgrid.records.store import trial_name
 from seedgrid.seeds import Seeds
-from seedgrid.settings import Recipe, Settings, read_settings
+from seedgrid.settings import Settings
+from seedgrid.training.kinds import read_settings
 from seedgrid.training.text.data import grammar
 from seedgrid.training.text.data.datamodule import TokenDataModule
 from seedgrid.training.text.data.tokens import Tokens, tokenize, used_words
@@ -45,6 +46,7 @@ from seedgrid.training.text.model.module import FineTuning
 from seedgrid.training.text.model.network import build_network
 from seedgrid.training.text.model.step import TrainingStep
 from seedgrid.training.text.model.vocabulary import keep_used_words, whole_state
+from seedgrid.training.text.settings import Recipe
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

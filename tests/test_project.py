@@ -7,7 +7,7 @@ import pytest
 from seedgrid.composition import compose
 from seedgrid.configs import CONF
 from seedgrid.project import init
-from seedgrid.settings import read_settings
+from seedgrid.training.kinds import read_settings
 
 
 def files(folder):

@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from seedgrid.errors import InputError
-from seedgrid.settings import (
-    fingerprint,
-    identity,
-    read_seeds,
-    read_settings,
-    steps_per_epoch,
-    total_steps,
-)
+from seedgrid.settings import fingerprint, identity, read_seeds, steps_per_epoch
+from seedgrid.training.kinds import read_settings
+from seedgrid.training.text.settings import total_steps
+from seedgrid.training.text.training import TextTraining
 
 CONF = Path(__file__).parents[1] / "conf"
 DIGESTS = {"train": "1f", "validation": "2e"}
@@ -264,7 +260,9 @@ def test_hydras_own_part_of_the_config_is_left_aside(configs):
 
 
 def print_of(config: DictConfig, device="cpu", precision="32-true", digests=DIGESTS, weights="3d") -> str:
-    return fingerprint(identity(read_settings(config), device, precision, digests, weights))
+    settings = read_settings(config)
+    own = TextTraining(settings).identity_of(tuple(settings.task.labels or ()), digests, weights)
+    return fingerprint(identity(settings, device, precision, own))
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,8 @@ def _become(words: list[str], cwd: str, env: dict[str, str], start_new_session: 
 if __name__ == "__main__":
     import seedgrid.report.entry
     import seedgrid.sweep.start_many
+    import seedgrid.training.text.fine_tuning
+    import seedgrid.training.text.model.first_pass
     import seedgrid.trials.run  # noqa: F401
 
     gc.collect()

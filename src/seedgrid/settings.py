@@ -13,20 +13,18 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from seedgrid.errors import InputError
 from seedgrid.keys import instead
 from seedgrid.seeds import Seeds
-from seedgrid.training.text.tasks import Name, Task
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1, pattern="^[^/]*$")]  # part of a folder's name
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
-# The kinds of task.source, each with keys of its own.
-_SOURCES = get_args(Task.model_fields["source"].annotation)
 # What pydantic adds to the path of a key under a union; no part of what the user wrote.
 _UNION_MEMBERS = ("glue", "files", "grammar", "list[str]", "list[int]", "str", "int", "constrained-int")
 
@@ -37,87 +35,16 @@ class SettingsGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class DataSettings(SettingsGroup):
-    """``data``: where GLUE lies and how much of a task to use.
+class TrainingSettings(SettingsGroup):
+    """``training``: what is trained.
 
     Attributes:
-        root: folder of GLUE's TSV files; None or empty: the Hugging Face hub.
-        train_size: a fixed subset of this many training examples, the same in every trial; None: all.
-        validation_size: likewise for validation.
-        max_length: word pieces after which an example is cut.
+        kind: which kind of training, each with settings of its own.
+        name: part of the default sweep folder.
     """
 
-    root: str | None
-    train_size: Count | None
-    validation_size: Count | None
-    max_length: Annotated[int, Field(ge=4)]
-
-
-class ModelSettings(SettingsGroup):
-    """``model``: pretrained weights and what is kept of them.
-
-    Attributes:
-        name: short name, part of the default sweep folder.
-        path: name on the Hugging Face hub or a local folder.
-        package: installed Python package that carries the weights in its ``model`` folder, instead of ``path``.
-        layers: keep the first so many encoder layers; None: all.
-        dropout: dropout probability everywhere; None: as pretrained.
-        packing: compute without padding and unused vocabulary, where the architecture allows it.
-        learning_rate: peak rate recommended for this model; recipes refer to it.
-    """
-
+    kind: str
     name: Name
-    path: str | None
-    package: str | None
-    layers: Count | None
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None
-    packing: bool
-    learning_rate: Positive
-
-    @model_validator(mode="after")
-    def _has_weights(self) -> ModelSettings:
-        if not self.path and not self.package:
-            raise ValueError("model.path is empty; give a hub name or a folder, or choose another model")
-        return self
-
-
-class Recipe(SettingsGroup):
-    """``recipe``: how a trial is optimized.
-
-    Attributes:
-        name: short name, part of the default sweep folder.
-        epochs: passes over the training set; may be a fraction.
-        batch_size: examples a step.
-        learning_rate: peak rate.
-        warmup: share of the steps in which the rate rises linearly from 0; then it falls linearly to 0.
-        schedule: ``linear``, or ``dodge2020``: BERT's released one twice over, once restarted each epoch.
-        weight_decay: decoupled, on everything but biases and norms.
-        gradient_norm: gradients are clipped to this norm; None: not clipped.
-        clip: what has that norm: ``global``, all gradients together; ``tensor``, each parameter tensor's.
-        bias_correction: of Adam's moments; without it the optimizer is BertAdam.
-        betas, eps: of the optimizer.
-        dropout_steps: ``all``, or ``first_of_epoch``: all other steps train without dropout.
-        layer_decay: rate of a layer over that of the layer above; the head and the top layer have the full rate.
-        reinitialize: so many top layers, and the pooler, start from the init seed instead of pretrained weights.
-        freeze: 0: the embeddings stay as pretrained; k: they and the lowest k layers; None: everything is trained.
-    """
-
-    name: Name
-    epochs: Positive
-    batch_size: Count
-    learning_rate: Positive
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    gradient_norm: Positive | None
-    clip: Literal["global", "tensor"]
-    bias_correction: bool
-    schedule: Literal["linear", "dodge2020"]
-    dropout_steps: Literal["all", "first_of_epoch"]
-    layer_decay: Annotated[float, Field(gt=0, le=1)]
-    reinitialize: Annotated[int, Field(ge=0, strict=True)]
-    freeze: Annotated[int, Field(ge=0, strict=True)] | None
-    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-    eps: Positive
 
 
 class EvaluationSettings(SettingsGroup):
@@ -191,7 +118,7 @@ class CheckpointSettings(SettingsGroup):
 
 
 class Settings(SettingsGroup):
-    """All of one trial's settings.
+    """All of one trial's settings; each kind of training adds its own.
 
     Attributes:
         sweep: the sweep's folder.
@@ -204,11 +131,8 @@ class Settings(SettingsGroup):
         rung: set by the sweeper: the step at which the trial stops; no part of its identity, it changes no number.
     """
 
-    task: Task
-    model: ModelSettings
-    recipe: Recipe
+    training: TrainingSettings
     seed: Seeds
-    data: DataSettings
     evaluation: EvaluationSettings
     trainer: TrainerSettings
     logger: LoggerSettings
@@ -221,11 +145,6 @@ class Settings(SettingsGroup):
     redo: bool
     prepared: str | None
     rung: Count | None
-
-
-def read_settings(config: DictConfig) -> Settings:
-    """Check a trial's composed config; as :func:`read_config`."""
-    return read_config(config, Settings)
 
 
 def read_config(config: DictConfig, kind: type[Checked]) -> Checked:
@@ -268,7 +187,7 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         if first["type"] == "extra_forbidden":
             for part in reversed(prefix):
                 values = {part: values}
-            if any(f"task.source.{name}" == key for source in _SOURCES for name in source.model_fields):
+            if any(f"task.source.{name}" == key for name in _names_of_sources(kind)):
                 raise InputError(
                     f"{key}: no key of task.source.kind={first['loc'][-2]}; an experiment that sets it is of its own"
                     " task: leave out experiment=NAME or task=NAME"
@@ -297,26 +216,29 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
         raise InputError(f"{key}={value}: {message[0].lower()}{message[1:]}{remedy}") from None
 
 
+def _names_of_sources(kind: type[BaseModel]) -> set[str]:
+    """Keys of all kinds of ``task.source``, each of which has its own."""
+    task = kind.model_fields.get("task")
+    sources = get_args(task.annotation.model_fields["source"].annotation) if task else ()
+    return {name for source in sources for name in source.model_fields}
+
+
 # Raised when a change of this code changes the numbers of trials: those of before and after do not belong together.
 _ARITHMETIC = 3
 
 
-def identity(
-    settings: Settings, device: str, precision: str, data_digest: dict[str, str], weights_digest: str
-) -> dict[str, Any]:
+def identity(settings: Settings, device: str, precision: str, training: dict[str, Any]) -> dict[str, Any]:
     """Everything that changes a trial's numbers, apart from its seeds, as flat keys.
 
-    Data and weights count by content, wherever they lie. Names, folders, loggers, launchers and workers do not count.
+    Names, folders, loggers, launchers and workers do not count.
+
+    Args:
+        settings: the trial's.
+        device, precision: what ``auto`` came to.
+        training: what belongs to it of the training itself.
     """
     parts = {
-        "task": {"labels": settings.task.labels, "metric": settings.task.metric},
-        "data": {"max_length": settings.data.max_length, **data_digest},
-        "model": {
-            "weights": weights_digest,
-            **settings.model.model_dump(exclude={"name", "path", "package", "learning_rate"}),
-        },
-        "recipe": settings.recipe.model_dump(exclude={"name"}),
-        "evaluation": settings.evaluation.model_dump(),
+        "evaluation": settings.evaluation.model_dump(exclude={"batch_size"}),
         "trainer": {
             "device": device,
             "precision": precision,
@@ -327,7 +249,7 @@ def identity(
             **({"capture": settings.trainer.capture} if device == "gpu" else {}),
         },
     }
-    return {f"{group}.{key}": value for group, values in parts.items() for key, value in values.items()}
+    return training | {f"{group}.{key}": value for group, values in parts.items() for key, value in values.items()}
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
@@ -338,8 +260,3 @@ def fingerprint(identity: dict[str, Any]) -> str:
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """Steps that one pass over ``examples`` takes; the last batch of an epoch may be smaller."""
     return math.ceil(examples / batch_size)
-
-
-def total_steps(examples: int, recipe: Recipe) -> int:
-    """Optimizer steps of a whole trial, at least one."""
-    return max(1, math.floor(recipe.epochs * steps_per_epoch(examples, recipe.batch_size) + 0.5))

@@ -16,7 +16,8 @@ import torch
 from seedgrid import files
 from seedgrid.composition import compose
 from seedgrid.records import record
-from seedgrid.settings import Settings, read_settings
+from seedgrid.settings import Settings
+from seedgrid.training.kinds import read_settings
 from seedgrid.trials import best_model, checkpoint, losses, run
 from seedgrid.trials.preparation import prepare
 

@@ -14,14 +14,17 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from seedgrid.errors import InputError
-from seedgrid.evaluation.callback import Evaluation
+from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.records.record import TrialRecord
+from seedgrid.training.contract import Run
+from seedgrid.training.text import best_model
 from seedgrid.training.text.data.datamodule import TokenDataModule
 from seedgrid.training.text.data.examples import Examples
 from seedgrid.training.text.data.tokens import tokenize
 from seedgrid.training.text.model.network import build_network, pads_left
 from seedgrid.training.text.model.packing import can_pack
 from seedgrid.training.text.model.step import TrainingStep
+from seedgrid.training.text.training import TextTraining
 from seedgrid.trials.best_model import FOLDER, keep_if_best, read_facts, write_card
 from seedgrid.trials.best_of_trial import BestOfTrial
 
@@ -39,6 +42,32 @@ def facts(score: float, **changes) -> dict:
         "epoch": 1.0,
     }
     return {**plain, **changes}
+
+
+class Model(Run):
+    """A network that nobody trains."""
+
+    def __init__(self, network, tokenizer_folder, max_length) -> None:
+        self.network, self.tokenizer_folder, self.max_length = network, tokenizer_folder, max_length
+
+    def fit(self, course) -> None:
+        raise NotImplementedError
+
+    def state(self) -> dict:
+        raise NotImplementedError
+
+    def weights(self) -> dict:
+        return self.network.state_dict()
+
+    def whole(self, weights) -> dict:
+        return best_model.whole(self.network, weights)
+
+    def furnish(self, folder) -> None:
+        best_model.furnish(folder, self.network, self.tokenizer_folder, self.max_length)
+
+
+def keep(sweep, model: Model, facts: dict) -> None:
+    keep_if_best(sweep, model, best_model.card(facts, "the trials so far"), facts, model.weights())
 
 
 @pytest.fixture
@@ -59,15 +88,15 @@ def kept_mark(sweep) -> float:
 
 
 def test_the_first_model_is_kept_with_its_facts(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.7))
     assert read_facts(tmp_path / FOLDER) == facts(0.7)
     assert kept_mark(tmp_path) == 1
 
 
 @pytest.mark.parametrize(("later", "kept"), [(0.8, 2), (0.6, 1), (0.7, 1)])
 def test_a_better_model_replaces_a_worse_one(tmp_path, tiny_model, network, later, kept):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
-    keep_if_best(tmp_path, network(2), tiny_model, 64, facts(later))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.7))
+    keep(tmp_path, Model(network(2), tiny_model, 64), facts(later))
     assert kept_mark(tmp_path) == kept
     assert read_facts(tmp_path / FOLDER)["score"] == max(0.7, later)
 
@@ -86,13 +115,13 @@ def test_ties_go_to_the_smaller_seeds_and_the_earlier_step_in_whatever_order_the
     tmp_path, tiny_model, network, order
 ):
     for position in order:
-        keep_if_best(tmp_path, network(position), tiny_model, 64, facts(0.7, **TIED[position]))
+        keep(tmp_path, Model(network(position), tiny_model, 64), facts(0.7, **TIED[position]))
     assert read_facts(tmp_path / FOLDER) == facts(0.7, **TIED[0])
     assert kept_mark(tmp_path) == 0
 
 
 def test_the_folder_is_an_ordinary_hugging_face_model(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.7))
     folder = tmp_path / FOLDER
     classify = pipeline("text-classification", model=str(folder))
     assert {answer["label"] for answer in classify("The sailors laugh.", top_k=2)} == {"bad", "good"}
@@ -117,7 +146,7 @@ def test_loaded_as_the_readme_says_it_predicts_what_a_trial_recorded(family, rec
         for name, parameter in network.named_parameters():
             if parameter.ndim > 1 and not name.startswith(network.base_model_prefix):
                 parameter.mul_(30)
-    keep_if_best(tmp_path, network, source, 9, facts(0.7))
+    keep(tmp_path, Model(network, source, 9), facts(0.7))
     classify = pipeline("text-classification", model=str(tmp_path / FOLDER))
     for pairs in (None, PAIRS):
         tokens = tokenize(Examples(TEXTS, pairs, np.zeros(5, dtype=np.int64)), AutoTokenizer.from_pretrained(source), 9)
@@ -146,7 +175,7 @@ def test_a_padding_token_that_only_the_model_names_is_the_tokenizers_too(family_
     del config["pad_token"]
     (source / "tokenizer_config.json").write_text(json.dumps(config))
     assert AutoTokenizer.from_pretrained(str(source)).pad_token is None
-    keep_if_best(tmp_path, build_network(source, ("bad", "good"), init_seed=0), source, 9, facts(0.7))
+    keep(tmp_path, Model(build_network(source, ("bad", "good"), init_seed=0), source, 9), facts(0.7))
     classify = pipeline("text-classification", model=str(tmp_path / FOLDER))
     alone, together = (classify(list(TEXTS), truncation=True, batch_size=size) for size in (1, 3))
     for one, other in zip(alone, together, strict=True):
@@ -176,7 +205,7 @@ def recorded(network, recipe, tokens) -> torch.Tensor:
 
 def test_a_network_in_training_is_left_as_it_is(tmp_path, tiny_model, network):
     trained = network(1)
-    keep_if_best(tmp_path, trained, tiny_model, 64, facts(0.7))
+    keep(tmp_path, Model(trained, tiny_model, 64), facts(0.7))
     assert trained.training
     assert all(parameter.requires_grad for parameter in trained.parameters())
 
@@ -185,14 +214,14 @@ def test_the_weights_of_the_best_evaluation_are_handed_over_whatever_was_trained
     trained = network(0)
     record = TrialRecord(tmp_path / "init=000,order=000", {}, np.zeros(1, np.int64))
     about = {name: value for name, value in facts(0).items() if name not in ("score", "step", "epoch")}
-    best = BestOfTrial(record, trained, tiny_model, 64, about)
+    best = BestOfTrial(record, TextTraining(None), Model(trained, tiny_model, 64), about)
 
     def train_on(step: int, score: float) -> None:
         with torch.no_grad():
             trained.classifier.bias.fill_(step)
         evaluation = Evaluation(step, step / 10, 0.5, {"accuracy": score}, score, 0.1, torch.zeros(1, 2))
         record.add_evaluation(evaluation)
-        best.on_evaluation(None, None, evaluation)
+        best.on_evaluation(None, evaluation)
 
     for step, score in ((0, 0.9), (10, 0.5), (20, 0.7), (30, 0.6), (40, 0.7)):
         train_on(step, score)
@@ -207,27 +236,27 @@ def test_the_weights_of_the_best_evaluation_are_handed_over_whatever_was_trained
 
 
 def test_the_card_tells_the_facts_and_from_how_many_the_model_was_chosen(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.71234, init=3, order=17))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.71234, init=3, order=17))
     card = (tmp_path / FOLDER / "README.md").read_text()
     assert "tiny fine-tuned on grammar" in card
     assert "accuracy 0.7123" in card
     assert "init 3, order 17, dropout 0" in card
-    write_card(tmp_path, trials=25)
+    write_card(tmp_path, TextTraining(None), trials=25)
     assert "25 trials" in (tmp_path / FOLDER / "README.md").read_text()
     assert read_facts(tmp_path / FOLDER) == facts(0.71234, init=3, order=17)
 
 
 def test_a_sweep_without_a_best_model_gets_no_card(tmp_path):
-    write_card(tmp_path, trials=25)
+    write_card(tmp_path, TextTraining(None), trials=25)
     assert not (tmp_path / FOLDER).exists()
     assert read_facts(tmp_path / FOLDER) is None
 
 
 def test_a_folder_that_was_left_without_weights_is_made_anew(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.7))
     (tmp_path / FOLDER / "model.safetensors").unlink()
     (tmp_path / FOLDER / "config.json").write_text("{")
-    keep_if_best(tmp_path, network(2), tiny_model, 64, facts(0.6))
+    keep(tmp_path, Model(network(2), tiny_model, 64), facts(0.6))
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path / FOLDER).config.num_labels == 2
     assert kept_mark(tmp_path) == 2
 
@@ -256,7 +285,7 @@ def test_processes_that_finish_together_leave_the_best(tmp_path, tiny_model, net
     def work(k: int) -> None:
         for step in range(1, 4):
             together.wait(timeout=60)
-            keep_if_best(tmp_path, networks[k], tiny_model, 64, facts(0.1 * step + 0.01 * k, init=k, step=step))
+            keep(tmp_path, Model(networks[k], tiny_model, 64), facts(0.1 * step + 0.01 * k, init=k, step=step))
 
     processes = [fork.Process(target=work, args=(k,), daemon=True) for k in range(4)]
     for process in processes:
@@ -270,16 +299,16 @@ def test_processes_that_finish_together_leave_the_best(tmp_path, tiny_model, net
 
 
 def test_what_a_killed_process_had_half_written_goes_with_the_next_better_model(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.7))
     half = tmp_path / FOLDER / ".model.safetensors.123-abc.part"
     half.write_bytes(b"half")
-    keep_if_best(tmp_path, network(2), tiny_model, 64, facts(0.8))
+    keep(tmp_path, Model(network(2), tiny_model, 64), facts(0.8))
     assert not half.exists()
     assert kept_mark(tmp_path) == 2
 
 
 def test_weights_that_were_cut_short_are_named(tmp_path, tiny_model, network):
-    keep_if_best(tmp_path, network(1), tiny_model, 64, facts(0.7))
+    keep(tmp_path, Model(network(1), tiny_model, 64), facts(0.7))
     weights = tmp_path / FOLDER / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"model\.safetensors: damaged"):

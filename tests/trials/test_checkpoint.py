@@ -15,7 +15,7 @@ def test_half_precisions_scale_goes_on_where_it_was(tmp_path):
     precision.scaler.scale(network(torch.full((1, 2), torch.inf)).sum()).backward()
     precision.scaler.step(trainer.optimizers[0])
     precision.scaler.update()  # it overflowed: half the scale from now on
-    checkpoint.save(tmp_path, network, trainer.optimizers[0], trainer, step=1, seconds=1.0)
+    checkpoint.save(tmp_path, {"scale": precision.state_dict()}, step=1, seconds=1.0)
     resumed = MixedPrecision("16-mixed", "cpu")
     assert resumed.scaler.get_scale() == 2 * precision.scaler.get_scale()
     resumed.load_state_dict(checkpoint.load(tmp_path)["scale"])

@@ -108,8 +108,8 @@ def test_lightnings_requeue_takes_no_part_in_a_trial(trial, undisturbed, monkeyp
     handlers = []
 
     class Watched(Losses):
-        def on_train_batch_end(self, *arguments) -> None:
-            super().on_train_batch_end(*arguments)
+        def on_step(self, *arguments) -> None:
+            super().on_step(*arguments)
             names = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
             handlers.append({signal.getsignal(name).__module__ for name in names})
 

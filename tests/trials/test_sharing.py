@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from seedgrid.training.text.memory import memory_of_a_trial
 from seedgrid.trials import sharing
 from seedgrid.trials.devices import usable_gpus, visible_gpus
-from seedgrid.trials.sharing import memory_of_a_trial, mps_server, trials_a_gpu
+from seedgrid.trials.sharing import mps_server, trials_a_gpu
 
 GIB = 2**30
 
@@ -85,11 +86,9 @@ def test_a_trial_of_bert_large_is_estimated_to_take_its_weights_and_what_its_lay
     assert weights == 335e6
     fixed = 335e6 * 22
     activations = 24 * (16 * 128) * (34 * 1024 + 5 * 16 * 128) * 2
-    assert needed == pytest.approx(GIB + 1.25 * (fixed + activations))
+    assert needed == pytest.approx(fixed + activations)
     assert memory_of_a_trial(settings_of([]), bert(24, 1024, 335, "float16")) == (weights, needed)
-    assert memory_of_a_trial(settings_of(["recipe.batch_size=32"]), folder)[1] == pytest.approx(
-        needed + 1.25 * activations
-    )
+    assert memory_of_a_trial(settings_of(["recipe.batch_size=32"]), folder)[1] == pytest.approx(needed + activations)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +110,15 @@ def test_auto_is_what_memory_cores_and_the_models_size_allow(
 ):
     gpus(*free)
     program(programs, "nvidia-cuda-mps-control", "")
-    assert trials_a_gpu(settings_of(words), bert(*model)) == count
+    settings, folder = settings_of(words), bert(*model)
+    assert trials_a_gpu(settings, lambda: memory_of_a_trial(settings, folder)) == count
 
 
 def test_without_an_answer_of_the_driver_auto_is_one_and_a_line_says_so(settings_of, bert, gpus, programs, capsys):
     gpus(139)
     program(programs, "nvidia-smi", "echo 'Field memory.free is not valid'; exit 2")
-    assert trials_a_gpu(settings_of([]), bert(6, 384, 22)) == 1
+    settings, folder = settings_of([]), bert(6, 384, 22)
+    assert trials_a_gpu(settings, lambda: memory_of_a_trial(settings, folder)) == 1
     assert capsys.readouterr().err.startswith("trainer.per_gpu=auto: 1, since memory cannot be estimated (")
 
 

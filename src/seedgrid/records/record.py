@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from seedgrid import __version__
 from seedgrid.errors import InputError
-from seedgrid.evaluation.callback import Evaluation
+from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.files import write_json, write_whole
 from seedgrid.records.rows import Row, merge_rows
 from seedgrid.records.store import NORMS, RECORD_VERSION
@@ -37,10 +37,10 @@ class TrialRecord:
     Args:
         folder: the trial's folder.
         header: what is known before the first step: seeds, config, fingerprint, sizes, steps, device, ...
-        labels: int64, validation examples.
+        labels: int64, validation examples; None: not known before an evaluation tells them.
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any], labels: np.ndarray) -> None:
+    def __init__(self, folder: Path, header: dict[str, Any], labels: np.ndarray | None = None) -> None:
         self.folder = folder
         self.labels = labels
         self.header = {
@@ -56,7 +56,7 @@ class TrialRecord:
             "code": code_version(),
         }
         self.step = 0  # the last that is done
-        self.train_rows: list[tuple[int, float, float]] = []
+        self.train_rows: list[tuple[int, float | None, float]] = []
         self.gradient_norms: list[dict[str, float]] = []
         self.evaluations: list[dict[str, float]] = []
         self.logits: list[np.ndarray] = []
@@ -76,8 +76,10 @@ class TrialRecord:
             norms = self.folder / NORMS
             measured = pq.read_table(norms).to_pylist() if norms.exists() else []
             rows = pq.read_table(self.folder / "evaluations.parquet").to_pylist()
-            with np.load(self.folder / "predictions.npz") as archive:
-                logits = list(archive["logits"])
+            logits, labels = [], None
+            if self.header.get("predictions", True):
+                with np.load(self.folder / "predictions.npz") as archive:
+                    logits, labels = list(archive["logits"]), archive["labels"]
         except Exception as error:  # pyarrow, zipfile and the file system each have their own kinds
             raise InputError(
                 f"{self.folder}: damaged ({type(error).__name__}); redo=true runs the trial again"
@@ -90,11 +92,13 @@ class TrialRecord:
         self.gradient_norms = [row for row in measured if row["step"] <= step]
         self.evaluations = [row for row in rows if row["step"] <= step]
         self.logits = logits[: len(self.evaluations)]
+        self.labels = labels if self.labels is None else self.labels
         self.train_rows = [(row["step"], row["loss"], row["learning_rate"]) for row in losses]
-        if len(self.train_rows) < step or len(self.logits) < len(self.evaluations):
+        predicted = len(self.logits) if self.header.get("predictions", True) else len(self.evaluations)
+        if len(self.train_rows) < step or predicted < len(self.evaluations):
             raise InputError(f"{self.folder}: less is recorded than its checkpoint promises; redo=true runs it again")
 
-    def add_step(self, step: int, loss: float, learning_rate: float) -> None:
+    def add_step(self, step: int, loss: float | None, learning_rate: float) -> None:
         self.train_rows.append((step, loss, learning_rate))
 
     def add_gradient_norms(self, row: dict[str, float]) -> None:
@@ -114,7 +118,10 @@ class TrialRecord:
                 "seconds": evaluation.seconds,
             }
         )
-        self.logits.append(evaluation.logits.numpy())
+        if self.header.get("predictions", True):
+            self.logits.append(evaluation.logits.numpy())
+            if evaluation.labels is not None:
+                self.labels = evaluation.labels.numpy()
         self.step = evaluation.step
 
     def rows(self, after: int) -> list[Row]:
@@ -129,7 +136,8 @@ class TrialRecord:
     def best(self, until: int | None = None) -> dict[str, float] | None:
         """The evaluation after step 0, up to a step, with the best score, the first of equals; None without one."""
         rows = (row for row in self.evaluations if row["step"] > 0 and (until is None or row["step"] <= until))
-        return max(rows, key=itemgetter("score"), default=None)
+        choose = min if self.header.get("direction") == "min" else max
+        return choose(rows, key=itemgetter("score"), default=None)
 
     def write(self, status: str, seconds: float, error: str | None = None, **more: Any) -> None:
         """Write all files; ``trial.json`` last, so that its status never promises more than there is."""
@@ -154,18 +162,26 @@ class TrialRecord:
         else:
             norms.unlink(missing_ok=True)  # of an earlier try
         if self.evaluations:
-            evaluations = pa.Table.from_pylist(self.evaluations)
+            evaluations = pa.Table.from_pylist(self.evaluations, _schema(self.evaluations))
         else:
             evaluations = pa.table({"step": pa.array([], pa.int64()), "score": pa.array([], pa.float64())})
         write_whole(self.folder / "evaluations.parquet", lambda file: pq.write_table(evaluations, file))
-        logits = np.stack(self.logits) if self.logits else np.empty((0, len(self.labels), 0), np.float32)
-        recorded = np.array([row["step"] for row in self.evaluations], np.int64)
-        write_whole(
-            self.folder / "predictions.npz",
-            lambda file: np.savez(file, steps=recorded, logits=logits, labels=self.labels),
-        )
+        if self.header.get("predictions", True):
+            labels = np.empty(0, np.int64) if self.labels is None else self.labels
+            logits = np.stack(self.logits) if self.logits else np.empty((0, len(labels), 0), np.float32)
+            recorded = np.array([row["step"] for row in self.evaluations], np.int64)
+            write_whole(
+                self.folder / "predictions.npz",
+                lambda file: np.savez(file, steps=recorded, logits=logits, labels=labels),
+            )
         self.header |= {"status": status, "step": self.step, "seconds": round(seconds, 3), "error": error, **more}
         write_json(self.folder / "trial.json", self.header)
+
+
+def _schema(rows: list[dict[str, float | None]]) -> pa.Schema:
+    """Of evaluations: whole numbers are steps, all else numbers, also where none is known."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.schema({name: pa.int64() if name == "step" else pa.float64() for name in names})
 
 
 def _both(before: str | None, now: str) -> str:

@@ -233,7 +233,9 @@ def check_finished(folder: Path, index: Index | None = None) -> None:
         index: gets what was read.
     """
     evaluations = predicted = None
-    for name in ("evaluations.parquet", NORMS, "predictions.npz"):
+    trial = read_trial(folder)
+    names = ["evaluations.parquet", NORMS, *(["predictions.npz"] if trial.get("predictions", True) else [])]
+    for name in names:
         path = folder / name
         try:
             if name == "predictions.npz":
@@ -249,9 +251,8 @@ def check_finished(folder: Path, index: Index | None = None) -> None:
                 continue
             reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
             raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
-    trial = read_trial(folder)
     check_complete(folder, trial, evaluated)
-    if predicted != evaluated:
+    if predicted is not None and predicted != evaluated:
         raise InputError(f"{path}: predictions of other evaluations than recorded; redo=true runs the trial again")
     if index is not None and trial["status"] in ENDED:
         index.add(folder, trial, evaluations, whole=True)

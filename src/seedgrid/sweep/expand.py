@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import Seeds
-from seedgrid.settings import Settings, checked, read_seeds, read_settings
+from seedgrid.settings import Settings, checked, read_seeds
+from seedgrid.training.kinds import read_settings
 
 SEED_KEYS = tuple(f"seed.{name}" for name in Seeds.model_fields)
 

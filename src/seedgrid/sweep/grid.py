@@ -15,10 +15,12 @@ from seedgrid.sweep.expand import PlannedSweep, plan_sweeps
 from seedgrid.sweep.launch import Engine, Job, gpu_server, job_of, launch, settle_per_gpu
 from seedgrid.sweep.progress import SweepProgress
 from seedgrid.sweep.summary import compare_sweeps, print_commands, seconds_a_trial, summarize
+from seedgrid.training.contract import Prepared
+from seedgrid.training.kinds import training_of
 from seedgrid.trials import interrupt
 from seedgrid.trials.asked import write_grid
 from seedgrid.trials.devices import workers
-from seedgrid.trials.preparation import Prepared, prepare
+from seedgrid.trials.preparation import prepare
 from seedgrid.wording import count, hours
 
 
@@ -148,9 +150,7 @@ def print_duration(engine: Engine, sweep: PlannedSweep, prepared: Prepared, stag
         print("  how long is known once a trial has ended: they run on other machines")
         return
     if each is None:
-        from seedgrid.trials.estimate import estimate_seconds
-
-        each, source = estimate_seconds(sweep.settings, prepared), "by the time of three steps"
+        each, source = training_of(sweep.settings).seconds(prepared), "by the time of three steps"
     trainer = sweep.settings.trainer
     launcher = engine.config.hydra.runtime.choices["hydra/launcher"]
     if launcher == "ray_trials" and engine.elsewhere:

@@ -181,18 +181,16 @@ def _as_it_was() -> Iterator[None]:
     for kind in (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase):
         Singleton._instances.pop(kind, None)
     _end_workers()  # of the caller's: they may have imported other code, in another folder
-    if "seedgrid.trials.borrowed" in sys.modules:
-        sys.modules["seedgrid.trials.borrowed"].forget()
+    if "seedgrid.training.borrowed" in sys.modules:
+        sys.modules["seedgrid.training.borrowed"].forget()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "IProgress not found")  # of a bar by ipywidgets, which nobody needs here
             yield
     finally:
         _end_workers()
-        if "seedgrid.trials.worker" in sys.modules:
-            sys.modules["seedgrid.trials.worker"].forget_step()
-        if "seedgrid.trials.borrowed" in sys.modules:
-            sys.modules["seedgrid.trials.borrowed"].put_back()
+        if "seedgrid.training.borrowed" in sys.modules:
+            sys.modules["seedgrid.training.borrowed"].put_back()
         Singleton._instances = instances
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])

@@ -15,10 +15,12 @@ from omegaconf import DictConfig
 from seedgrid.errors import InputError, one_line
 from seedgrid.records.store import FINISHED, last_start, read_trial, trial_name
 from seedgrid.seeds import Seeds
+from seedgrid.settings import Settings
 from seedgrid.shell import quoted
 from seedgrid.sweep.expand import PlannedSweep
+from seedgrid.training.contract import Prepared
+from seedgrid.training.kinds import training_of
 from seedgrid.trials import interrupt
-from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import score_at
 from seedgrid.trials.sharing import mps_server, trials_a_gpu
 from seedgrid.wording import count
@@ -80,13 +82,17 @@ def settle_per_gpu(engine: Engine, sweeps: list[PlannedSweep], prepared: list[Pr
     number = 1
     if not engine.elsewhere and all(ready.device == "gpu" for ready in prepared):
         both = zip(sweeps, prepared, strict=True)
-        number = min(trials_a_gpu(sweep.settings, ready.model_folder) for sweep, ready in both)
+        number = min(_trials_a_gpu(sweep.settings, ready) for sweep, ready in both)
     engine.config.trainer.per_gpu = number  # the launcher's workers follow it
     settled = []
     for sweep in sweeps:
         trainer = sweep.settings.trainer.model_copy(update={"per_gpu": number})
         settled.append(replace(sweep, settings=sweep.settings.model_copy(update={"trainer": trainer})))
     return settled
+
+
+def _trials_a_gpu(settings: Settings, prepared: Prepared) -> int:
+    return trials_a_gpu(settings, lambda: training_of(settings).memory(prepared))
 
 
 def gpu_server(engine: Engine, sweeps: list[PlannedSweep], prepared: list[Prepared]) -> AbstractContextManager[None]:

@@ -19,10 +19,10 @@ from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.records.store import FINISHED, read_sweep, read_trial, trial_name
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.seeds import Seeds
-from seedgrid.settings import Count, Positive, SettingsGroup, checked, steps_per_epoch
+from seedgrid.settings import Count, Positive, SettingsGroup, checked
 from seedgrid.sweep.draws import draw_order
 from seedgrid.sweep.expand import PlannedSweep
-from seedgrid.trials.preparation import Prepared
+from seedgrid.training.contract import Prepared
 from seedgrid.trials.rungs import FILE, Expected, Rung, StartMany, read_start_many
 from seedgrid.wording import percent
 
@@ -165,9 +165,8 @@ def make_plan(options: Options, sweep: PlannedSweep, prepared: Prepared) -> Star
         _refuse_other_plan(folder, before, asked, prepared)
         _refuse_other_seeds(folder, before, options, sweep.seeds)
         return before
-    full_trainings = _read_full_trainings(options, sweep.settings.task.metric)
-    evaluation, batch_size = sweep.settings.evaluation, sweep.settings.recipe.batch_size
-    schedule = schedule_of(evaluation, prepared.steps, steps_per_epoch(prepared.train_examples, batch_size))
+    full_trainings = _read_full_trainings(options, prepared.metric)
+    schedule = schedule_of(sweep.settings.evaluation, prepared.steps, prepared.steps_per_epoch)
     steps = [step for step in schedule if step > 0]
     if options.budget is not None:
         start, at, keep = _spend(options, len(sweep.seeds), steps, full_trainings)

@@ -24,8 +24,8 @@ from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.grid import statuses
 from seedgrid.sweep.launch import Job, job_of
 from seedgrid.sweep.plan import steps_taken, trained_before
+from seedgrid.training.contract import Prepared
 from seedgrid.trials.asked import forget_grid
-from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.rungs import Decision, Outcome, StartMany, give_up_checkpoints, rank, read_start_many, score_at
 
 

@@ -18,8 +18,9 @@ from seedgrid.report.figures import is_grid
 from seedgrid.seeds import Seeds
 from seedgrid.settings import Settings
 from seedgrid.shell import command
+from seedgrid.training.contract import Prepared
+from seedgrid.training.kinds import training_of
 from seedgrid.trials import best_model
-from seedgrid.trials.preparation import Prepared
 from seedgrid.trials.wandb_mode import upload_hint
 
 Say = Callable[..., None]
@@ -108,7 +109,9 @@ def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, r
             file=sys.stderr,
         )
         return
-    best_model.write_card(sweep.folder, int(sweep.trials["status"].isin((*FINISHED, "stopped")).sum()))
+    best_model.write_card(
+        sweep.folder, training_of(settings), int(sweep.trials["status"].isin((*FINISHED, "stopped")).sum())
+    )
     yield f"best model   {sweep.folder / best_model.FOLDER}"
 
 
@@ -121,10 +124,11 @@ def _missed(sweep: Sweep) -> pd.Series | None:
 
 def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool, say: Say) -> Iterator[str]:
     """Score the best model on the test file, if there is one; its score."""
-    if prepared.test is not None and (sweep.folder / best_model.FOLDER).exists() and _missed(sweep) is None:
-        from seedgrid.trials.held_out import score_test
-
-        yield f"test         {settings.task.metric} {score_test(settings, prepared):.4f}, by the best model"
+    folder = sweep.folder / best_model.FOLDER
+    if folder.exists() and _missed(sweep) is None:
+        score = training_of(settings).test_score(prepared, folder, best_model.read_facts(folder))
+        if score is not None:
+            yield f"test         {prepared.metric} {score:.4f}, by the best model"
 
 
 def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str], say: Say) -> bool:
@@ -156,7 +160,7 @@ def print_commands(folders: Sequence[Path], prepared: Sequence[Prepared], say: S
         return  # damaged: said in the summary, with the remedy
     names = [str(folder) for folder in folders]
     say(f"  report       {command('report', sweep=names if len(names) > 1 else names[0])}")
-    judged_by = {(each.identity["task.metric"], each.identity["data.validation"]) for each in prepared}
+    judged_by = {(each.metric, each.identity.get("data.validation")) for each in prepared}
     if len(names) == 2 and len(judged_by) == 1:
         say(f"  compare      {command('compare', a=names[0], b=names[1])}")
 

@@ -1,4 +1,4 @@
-"""A trial's checkpoint: weights, optimizer, loss scale and the step; the rest follows from the seeds.
+"""A trial's checkpoint: the state of its training, and the step; the rest follows from the seeds.
 
 Imports torch only where it is needed: the sweeper, which only deletes, does without.
 """
@@ -7,41 +7,34 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
 
-if TYPE_CHECKING:
-    import torch
-    from pytorch_lightning import Trainer
 
+def save(folder: Path, state: dict[str, Any], step: int, seconds: float) -> None:
+    """Write ``<folder>/checkpoint/state.pt``, replacing an earlier one only when it is whole.
 
-def save(
-    folder: Path,
-    network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    trainer: Trainer,
-    step: int,
-    seconds: float,
-) -> None:
-    """Write ``<folder>/checkpoint/state.pt``, replacing an earlier one only when it is whole."""
+    Args:
+        folder: the trial's.
+        state: of its training.
+        step: the last that is done.
+        seconds: that it took so far.
+    """
     import torch
 
     path = folder / "checkpoint" / "state.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "step": step,
-        "seconds": seconds,
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scale": trainer.precision_plugin.state_dict(),  # of half precision's gradients: it follows from all steps
-    }
-    write_whole(path, lambda file: torch.save(state, file))
+    write_whole(path, lambda file: torch.save({"step": step, "seconds": seconds, **state}, file))
 
 
-def load(folder: Path) -> dict[str, Any] | None:
+def load(folder: Path, plain: bool = True) -> dict[str, Any] | None:
     """What :func:`save` wrote, on the CPU; None if there is nothing.
+
+    Args:
+        folder: the trial's.
+        plain: whether it holds nothing but tensors and plain values; anything else is code, that loading it runs.
 
     Raises:
         InputError: the file is damaged.
@@ -50,8 +43,8 @@ def load(folder: Path) -> dict[str, Any] | None:
 
     path = folder / "checkpoint" / "state.pt"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: state[key] for key in ("step", "seconds", "network", "optimizer", "scale")}
+        state = torch.load(path, map_location="cpu", weights_only=plain)
+        return {"step": state["step"], "seconds": state["seconds"], **state}
     except FileNotFoundError:
         return None
     except Exception as error:  # zip, pickle and torch each have their own kinds

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 
-import pytorch_lightning as pl
-
 from seedgrid.records.record import TrialRecord
-from seedgrid.training.text.model.module import FineTuning
+from seedgrid.training.contract import Course, Listener, Run
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.best_of_trial import BestOfTrial
 from seedgrid.trials.clock import Clock
 from seedgrid.trials.losses import Losses
 
 
-class Checkpointing(pl.Callback):
+class Checkpointing(Listener):
     """Ends the training at its last step; before, writes a checkpoint every so many minutes and at a request to end.
 
     A checkpoint after a step promises that all of the step is recorded, and that the best weights were handed over.
 
     Args:
         record: the trial's.
+        run: what is trained.
         losses: that may have to be recorded first.
         best: the trial's best weights, which it would not train again.
         minutes: between two checkpoints.
@@ -31,6 +30,7 @@ class Checkpointing(pl.Callback):
     def __init__(
         self,
         record: TrialRecord,
+        run: Run,
         losses: Losses,
         best: BestOfTrial,
         minutes: float,
@@ -38,6 +38,7 @@ class Checkpointing(pl.Callback):
         clock: Clock,
     ) -> None:
         self.record = record
+        self.run = run
         self.losses = losses
         self.best = best
         self.minutes = minutes
@@ -46,23 +47,21 @@ class Checkpointing(pl.Callback):
         self.interrupted = False
         self._latest = time.monotonic()
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: FineTuning) -> None:
+    def on_start(self, course: Course) -> None:
         interrupt.listen()  # again: Lightning has put a handler in front of ours that ends the process at SIGTERM
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: FineTuning, outputs, batch, batch_idx) -> None:
-        step = pl_module.start + batch_idx + 1
-        if trainer.should_stop or step == self.last_step:
-            trainer.should_stop = True
+    def on_step_done(self, course: Course) -> None:
+        if course.ended or course.step == self.last_step:
+            course.ended = True
             return
         requested = interrupt.requested()
         if requested or time.monotonic() - self._latest >= 60 * self.minutes:
-            self.losses.settle(trainer)
-            if trainer.should_stop:  # one of them was no number
+            self.losses.settle(course)
+            if course.ended:  # one of them was no number
                 return
             seconds = self.clock.seconds()
             self.record.write("running", seconds)
             self.best.hand_over()
-            training = pl_module.step
-            checkpoint.save(self.record.folder, training.network, training.optimizer, trainer, step, seconds)
+            checkpoint.save(self.record.folder, self.run.state(), course.step, seconds)
             self._latest = time.monotonic()
-        self.interrupted = trainer.should_stop = requested
+        self.interrupted = course.ended = requested

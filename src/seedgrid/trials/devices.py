@@ -64,8 +64,13 @@ def _gpus() -> tuple[str, ...]:
     return names
 
 
-def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str]:
+def resolve(trainer: TrainerSettings, elsewhere: bool = False, mixes: bool = True) -> tuple[str, str]:
     """Device type (``cpu`` or ``gpu``) and precision of a trial, here or on another machine.
+
+    Args:
+        trainer: the settings.
+        elsewhere: whether it is another machine.
+        mixes: whether ``auto`` may mean bf16-mixed.
 
     Raises:
         InputError: a GPU is asked for and there is none, or a precision that the device lacks.
@@ -80,7 +85,7 @@ def resolve(trainer: TrainerSettings, elsewhere: bool = False) -> tuple[str, str
         _gpus()
     if trainer.precision == "auto":
         native = device == "gpu" or (not elsewhere and computes_bf16())
-        return device, "bf16-mixed" if native else "32-true"
+        return device, "bf16-mixed" if mixes and native else "32-true"
     if device == "cpu" and trainer.precision == "16-mixed":
         raise InputError("trainer.precision=16-mixed is for GPUs only; on a CPU use 32-true or bf16-mixed")
     return device, trainer.precision

@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 from seedgrid.errors import one_line, plain_exit
 from seedgrid.records.store import FINISHED, check_finished, note_start, read_sweep, read_trial, status_now, trial_name
 from seedgrid.seeds import Seeds
-from seedgrid.settings import Settings, read_settings
+from seedgrid.settings import Settings
+from seedgrid.training.kinds import read_settings, training_of
 from seedgrid.trials import interrupt
 from seedgrid.trials.asked import write_grid
 from seedgrid.trials.preparation import prepare
@@ -76,13 +77,11 @@ def _train_alone(settings: Settings) -> None:
         if status in FINISHED:
             check_finished(folder)
     if settings.dry_run:
-        from seedgrid.trials.estimate import estimate_seconds
-
         print(f"{folder}: {status}; {prepared.steps} steps on {prepared.device}, {prepared.precision}")
         for remark in prepared.remarks:
             print(f"  {remark}")
         if status not in FINISHED:
-            print(f"about {estimate_seconds(settings, prepared):.0f} s, by the time of three steps")
+            print(f"about {training_of(settings).seconds(prepared):.0f} s, by the time of three steps")
         return
     if status not in FINISHED:
         from seedgrid.trials.narration import say
@@ -114,6 +113,6 @@ def describe_trial(folder: Path, seeds: Seeds) -> str:
     if math.isnan(trial["best_found"]):
         return f"{trial['status']}: no score before its loss was no number\nrecord: {folder / name}"
     return (
-        f"{trial['status']}: best found {sweep.config['task']['metric']} {trial['best_found']:.4f}{diverged} at epoch "
+        f"{trial['status']}: best found {sweep.metric} {trial['best_found']:.4f}{diverged} at epoch "
         f"{trial['best_epoch']:.2f}, {trial['seconds']:.0f} s\nrecord: {folder / name}"
     )

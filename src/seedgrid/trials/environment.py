@@ -1,7 +1,7 @@
 """What libraries read from the environment must not change a trial; nothing but its configuration may.
 
 Refused here is what PyTorch's mathematical libraries read when they are loaded: later nobody can undo it. The rest is
-undone in :mod:`seedgrid.trials.process` and :mod:`seedgrid.trials.lone_trainer`.
+undone in :mod:`seedgrid.training.process` and :mod:`seedgrid.training.lone_trainer`.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytorch_lightning as pl
 from filelock import Timeout
 from pytorch_lightning.loggers import CSVLogger
 
 from seedgrid.errors import one_line
 from seedgrid.records.record import TrialRecord
 from seedgrid.settings import LoggerSettings
+from seedgrid.training.contract import Course, Listener
 from seedgrid.trials.wandb_mode import forget_other_runs, run_lock, upload_command, wandb_mode
 
 # Seconds after a failure before a trial of the sweep tries W&B's servers again, and before failures are said again.
@@ -39,7 +39,7 @@ class Log(Protocol):
         """Close, with the trial's ``trial.json`` as it is in the end."""
 
 
-class TrialLog(pl.Callback):
+class TrialLog(Listener):
     """Follows a trial's record into a log; safe to call whatever the log does, and only ``finish`` waits for it.
 
     Args:
@@ -60,7 +60,7 @@ class TrialLog(pl.Callback):
         self._do(lambda: setattr(self, "curves", opener(record.folder, header, settings)))
         self.follow()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx) -> None:
+    def on_step_done(self, course: Course) -> None:
         self.follow()
 
     def follow(self) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import pytorch_lightning as pl
-
-from seedgrid.evaluation.callback import Evaluation
-from seedgrid.training.text.model.module import FineTuning
+from seedgrid.evaluation.evaluation import Evaluation
+from seedgrid.training.contract import Course, Listener
 from seedgrid.trials.clock import Clock
 
 
@@ -17,7 +15,7 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
-class Narration(pl.Callback):
+class Narration(Listener):
     """Prints a line an evaluation.
 
     Args:
@@ -31,10 +29,11 @@ class Narration(pl.Callback):
         self.metric = metric
         self.clock = clock
 
-    def on_evaluation(self, trainer: pl.Trainer, pl_module: FineTuning, evaluation: Evaluation) -> None:
+    def on_evaluation(self, course: Course, evaluation: Evaluation) -> None:
         left = self.clock.seconds() / max(evaluation.step, 1) * (self.steps - evaluation.step)
         remaining = f"{left:.0f} s left" if evaluation.step else ""
+        loss = "" if evaluation.loss is None else f"loss {evaluation.loss:.4f}   "
         say(
-            f"epoch {evaluation.epoch:5.2f}   step {evaluation.step:5d} of {self.steps}   loss {evaluation.loss:.4f}   "
+            f"epoch {evaluation.epoch:5.2f}   step {evaluation.step:5d} of {self.steps}   {loss}"
             f"{self.metric} {evaluation.score:.4f}   {remaining}"
         )

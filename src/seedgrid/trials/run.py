@@ -17,17 +17,25 @@ from seedgrid.errors import InputError, one_line
 from seedgrid.files import write_whole
 from seedgrid.records.record import TrialRecord
 from seedgrid.records.store import FINISHED, check_finished, read_trial, trial_lock, trial_name
-from seedgrid.settings import Settings, steps_per_epoch
+from seedgrid.settings import Settings
+from seedgrid.training.contract import Prepared
+from seedgrid.training.kinds import training_of
+from seedgrid.training.process import release_memory
 from seedgrid.trials import checkpoint, interrupt
 from seedgrid.trials.devices import claim_gpu
 from seedgrid.trials.loggers import TrialLog
-from seedgrid.trials.preparation import Prepared, claim
-from seedgrid.trials.process import release_memory
+from seedgrid.trials.preparation import claim
 from seedgrid.trials.rungs import check_rung, leaving_at_rung, score_at
 from seedgrid.trials.train import train
 from seedgrid.trials.wandb_mode import run_id
-from seedgrid.trials.worker import latest_gpu, tokens_of
 
+# What is known of a training beforehand, and goes into the records of its trials.
+_FACTS = (
+    *("identity", "fingerprint", "task", "metric", "direction", "range", "labels", "predictions"),
+    *("train_examples", "validation_examples", "steps_per_epoch", "steps", "diverged_at", "majority"),
+    *("device", "precision"),
+)
+_latest_gpu: int | None = None  # index of the one that this process trained on: what it keeps there is of use again
 # Seconds to wait for a trial's lock: who only looks whether it is held (store.is_running) holds it for microseconds.
 _PATIENCE = 0.2
 
@@ -77,13 +85,14 @@ def run_trial(settings: Settings, prepared: Prepared, narrate: bool = False) -> 
 
 
 def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: bool) -> Outcome:
+    global _latest_gpu
     record = log = None
     for part in folder.rglob(".*.part"):  # of a process that was killed while it wrote
         part.unlink()
     try:
         begun = _new_record(settings, prepared, folder)
         try:
-            status, state = _earlier(folder, begun, settings.rung)
+            status, state = _earlier(folder, begun, settings.rung, training_of(settings).plain)
         except InputError as error:
             if not settings.redo:
                 return Outcome("failed", str(error))
@@ -98,9 +107,10 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             return Outcome("stopped")
         per_gpu = settings.trainer.per_gpu
         per_gpu = 1 if per_gpu == "auto" else per_gpu  # by itself: a sweep has settled it
-        gpu = claim_gpu(per_gpu, latest_gpu()) if prepared.device == "gpu" else nullcontext(None)
+        gpu = claim_gpu(per_gpu, _latest_gpu) if prepared.device == "gpu" else nullcontext(None)
         with gpu as index:
             if index is not None:
+                _latest_gpu = index
                 record.header["device"] = torch.cuda.get_device_name(index)
             log = TrialLog(record, settings.logger)
             return Outcome(train(settings, prepared, record, log, state, index, narrate))
@@ -119,7 +129,7 @@ def _run_locked(settings: Settings, prepared: Prepared, folder: Path, narrate: b
             log.finish()
 
 
-def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str | None, dict | None]:
+def _earlier(folder: Path, record: TrialRecord, rung: int | None, plain: bool) -> tuple[str | None, dict | None]:
     """What an earlier process left: the status of a trial that came to its goal, or the checkpoint to go on from."""
     if not (folder / "trial.json").exists():
         return None, None
@@ -130,7 +140,7 @@ def _earlier(folder: Path, record: TrialRecord, rung: int | None) -> tuple[str |
         return status, None
     if rung is not None and score_at(folder, rung) is not None:
         return status, None
-    state = checkpoint.load(folder)
+    state = checkpoint.load(folder, plain)
     if state is not None:
         record.resume(state["step"], trial)
     return None, state
@@ -145,20 +155,12 @@ def _move_aside(folder: Path) -> None:
 
 
 def _new_record(settings: Settings, prepared: Prepared, folder: Path) -> TrialRecord:
-    config = settings.model_dump(mode="json", include={"task", "model", "recipe", "data", "evaluation", "trainer"})
+    own = set(type(settings).model_fields) - set(Settings.model_fields)  # of this kind of training
+    config = settings.model_dump(mode="json", include=own | {"training", "evaluation", "trainer"})
     header = {
         "seeds": settings.seed.model_dump(),
         "config": config,
-        "identity": prepared.identity,
-        "fingerprint": prepared.fingerprint,
-        "labels": list(prepared.labels),
-        "train_examples": prepared.train_examples,
-        "validation_examples": prepared.validation_examples,
-        "steps_per_epoch": steps_per_epoch(prepared.train_examples, settings.recipe.batch_size),
-        "steps": prepared.steps,
-        "diverged_at": prepared.diverged_at,
-        "device": prepared.device,
-        "precision": prepared.precision,
+        **{name: getattr(prepared, name) for name in _FACTS},
         "logger": settings.logger.model_dump(mode="json"),
     }
-    return TrialRecord(folder, header, tokens_of(prepared.validation).label)
+    return TrialRecord(folder, header, training_of(settings).labels(prepared))

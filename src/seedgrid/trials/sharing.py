@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from seedgrid.settings import Settings
-from seedgrid.training.text.model.pretrained import weight_files
 from seedgrid.trials.devices import usable_gpus
 
 # Trials at once by millions of weights: what was measured to gain on an H200, three of BERT-large (335), four of
@@ -25,23 +23,23 @@ _AT_ONCE = ((200, 3), (50, 4), (0, 8))
 _TURNS = 50  # above it, trials with a captured step gain nothing from sharing a GPU by turns: they leave no gaps
 _CONTEXT = 2**30  # bytes that each process takes for CUDA itself, its libraries' kernels and their workspaces
 _SPARE = 1.25  # over the estimate: evaluations, recorded steps of several shapes, gaps between blocks of memory
-_ITEM_SIZES = {"float16": 2, "bfloat16": 2}  # bytes a stored weight; others: 4
 _CONTROL = "nvidia-cuda-mps-control"
 _PATIENCE = 30  # seconds for the server to end
 
 
-def trials_a_gpu(settings: Settings, model_folder: Path) -> int:
+def trials_a_gpu(settings: Settings, memory: Callable[[], tuple[float, float]]) -> int:
     """What ``trainer.per_gpu=auto`` comes to: as many trials as a GPU has memory for, and the machine cores.
 
     Args:
         settings: of the trials.
-        model_folder: pretrained weights.
+        memory: gives a model's number of weights, and bytes of GPU memory that a trial of it takes.
 
     Returns:
-        1 to 8; 1, with a line that says why, where the model or the driver does not tell enough.
+        1 to 8; 1, with a line that says why, where the training or the driver does not tell enough.
     """
     try:
-        weights, needed = memory_of_a_trial(settings, model_folder)
+        weights, own = memory()
+        needed = _CONTEXT + _SPARE * own
         free = _free_memory()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
         print(f"trainer.per_gpu=auto: 1, since memory cannot be estimated ({type(error).__name__})", file=sys.stderr)
@@ -53,34 +51,6 @@ def trials_a_gpu(settings: Settings, model_folder: Path) -> int:
     most = next(count for above, count in _AT_ONCE if millions > above)
     cores = cpu_count() // settings.trainer.threads // len(usable_gpus()[0])
     return max(1, min(most, int(free / needed), cores))
-
-
-def memory_of_a_trial(settings: Settings, model_folder: Path) -> tuple[float, float]:
-    """A model's number of weights, and bytes of GPU memory that a trial of it takes, by a closed estimate.
-
-    Raises:
-        OSError, ValueError, KeyError, TypeError, AttributeError: the model's configuration does not say its sizes.
-    """
-    config = json.loads((model_folder / "config.json").read_text())
-
-    def size(*names: str) -> int:
-        return int(config[next((name for name in names if name in config), names[0])])
-
-    width = size("hidden_size", "dim", "d_model", "n_embd")
-    layers = settings.model.layers or size("num_hidden_layers", "n_layers", "num_layers", "n_layer")
-    heads = size("num_attention_heads", "n_heads", "num_heads", "n_head")
-    stored = str(config.get("dtype") or config.get("torch_dtype"))
-    weights = sum(path.stat().st_size for path in weight_files(model_folder)) / _ITEM_SIZES.get(stored, 4)
-    # Each weight: itself, what the next trial starts from, its gradient and Adam's two moments in float32, its copy for
-    # products in half precision.
-    fixed = (4 + 4 + 4 + 8 + 2) * weights
-    # What a layer keeps for the backward pass: 34 bytes a token and unit of width, and 5 a token, head and token of its
-    # sequence, in half precision (Korthikanti et al. 2022, "Reducing activation recomputation", section 4.1). Twice
-    # that, for float32 and for what mixed precision keeps in both.
-    length = settings.data.max_length
-    tokens = settings.recipe.batch_size * length
-    activations = 2 * layers * tokens * (34 * width + 5 * heads * length)
-    return weights, _CONTEXT + _SPARE * (fixed + activations)
 
 
 def _free_memory() -> float:

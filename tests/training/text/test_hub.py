@@ -14,9 +14,9 @@ import pytest
 from huggingface_hub import constants
 
 from seedgrid.errors import InputError
-from seedgrid.settings import ModelSettings
 from seedgrid.training.text.data.glue import read_hub
 from seedgrid.training.text.model.pretrained import locate
+from seedgrid.training.text.settings import ModelSettings
 from seedgrid.training.text.tasks import GlueSource
 
 MODEL = ModelSettings(

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# Part of a folder's name.
-Name = Annotated[str, Field(min_length=1, pattern="^[^/]*$")]
+from seedgrid.settings import Name
 
 Metric = Literal["accuracy", "f1", "acc_and_f1", "mcc", "macro_f1"]
 BINARY_METRICS = ("f1", "acc_and_f1")
@@ -21,6 +20,9 @@ METRIC_COLUMNS: dict[str, tuple[str, ...]] = {
     "mcc": ("accuracy", "mcc"),
     "macro_f1": ("accuracy", "macro_f1"),
 }
+
+# The least and the greatest possible score.
+METRIC_RANGES: dict[str, tuple[float, float]] = dict.fromkeys(METRIC_COLUMNS, (0.0, 1.0)) | {"mcc": (-1.0, 1.0)}
 
 
 class _Source(BaseModel):

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedgrid.errors import InputError
-from seedgrid.settings import DataSettings
 from seedgrid.training.text.data import sources
 from seedgrid.training.text.data.files import ENDINGS, SEPARATORS, distinct_labels, read
+from seedgrid.training.text.settings import DataSettings
 from seedgrid.training.text.tasks import FileSource, Task
 
 KEY = "task.source.train"

@@ -13,9 +13,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from seedgrid.errors import InputError
-from seedgrid.settings import DataSettings
 from seedgrid.training.text.data import sources
 from seedgrid.training.text.data.glue import read_folder, read_hub
+from seedgrid.training.text.settings import DataSettings
 from seedgrid.training.text.tasks import GlueSource, Task
 
 PAIRS = GlueSource(

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, T5EncoderModel
 
 from seedgrid.errors import InputError
-from seedgrid.settings import ModelSettings
 from seedgrid.training.text.data.examples import Examples
 from seedgrid.training.text.data.tokens import cached_tokens, tokenize
 from seedgrid.training.text.model.first_pass import check_network
+from seedgrid.training.text.settings import ModelSettings
 
 EXAMPLES = Examples(("a b c d e f", "g", "h i"), None, np.array([0, 1, 0]))
 

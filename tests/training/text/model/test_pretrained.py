@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from seedgrid.errors import InputError
-from seedgrid.settings import ModelSettings
 from seedgrid.training.text.model.pretrained import locate, weights_digest
+from seedgrid.training.text.settings import ModelSettings
 
 
 def model(path: str | None = None, package: str | None = None) -> ModelSettings:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from seedgrid.errors import InputError
 from seedgrid.seeds import fixed_subset
-from seedgrid.settings import DataSettings
 from seedgrid.training.text.data.examples import Examples
+from seedgrid.training.text.settings import DataSettings
 from seedgrid.training.text.tasks import FileSource, GlueSource, Task, check_metric
 
 

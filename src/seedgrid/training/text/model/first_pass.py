@@ -11,11 +11,11 @@ import torch
 from transformers import PreTrainedModel
 
 from seedgrid.errors import InputError, one_line
-from seedgrid.settings import ModelSettings, Recipe
 from seedgrid.training.text.data.datamodule import collate
 from seedgrid.training.text.data.tokens import Tokens
 from seedgrid.training.text.model.layers import depths, freeze
 from seedgrid.training.text.model.network import build_network, forget_pretrained, input_names, pads_left
+from seedgrid.training.text.settings import ModelSettings, Recipe
 
 
 def check_network(

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 from seedgrid.errors import InputError
-from seedgrid.settings import ModelSettings
 from seedgrid.training.text.data.tokens import TOKENIZER_FILES, tokenizer_digest, tokenizer_files
 from seedgrid.training.text.hub import ask, refusal
+from seedgrid.training.text.settings import ModelSettings
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.*", "*.model")
 # Architectures of Transformers that have BERT's modules under BERT's names, and a head that reads the first token.

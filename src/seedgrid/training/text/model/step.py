@@ -12,7 +12,6 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from seedgrid.settings import Recipe
 from seedgrid.training.text.data.datamodule import Batch
 from seedgrid.training.text.data.shapes import Filled
 from seedgrid.training.text.model.bert_adam import BertAdam
@@ -20,6 +19,7 @@ from seedgrid.training.text.model.layers import depths, layer_groups
 from seedgrid.training.text.model.network import draw_new, input_names
 from seedgrid.training.text.model.packing import first_tokens, head_logits
 from seedgrid.training.text.model.recording import Recording
+from seedgrid.training.text.settings import Recipe
 
 _CLIPPING_EPS = 1e-6  # what PyTorch adds to a norm before it divides by it
 _STORED = {"bf16-true": torch.bfloat16, "64-true": torch.float64}  # weights, by Lightning's name of a precision

@@ -10,10 +10,10 @@ import pytest
 import pytorch_lightning as pl
 
 from seedgrid.records.store import NORMS
+from seedgrid.training.text.gradient_norms import GradientNorms
 from seedgrid.training.text.model.layers import layer_groups
 from seedgrid.training.text.model.network import build_network
 from seedgrid.trials import interrupt
-from seedgrid.trials.gradient_norms import GradientNorms
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
 

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from seedgrid.trials import interrupt, worker
+from seedgrid.training.text import worker
+from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
 

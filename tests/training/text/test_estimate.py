@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seedgrid.errors import InputError
-from seedgrid.trials.estimate import estimate_seconds
+from seedgrid.training.text.estimate import estimate_seconds
 from seedgrid.trials.preparation import prepare
 
 

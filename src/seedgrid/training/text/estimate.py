@@ -9,36 +9,26 @@ from typing import Any
 
 import torch
 
-from seedgrid.errors import InputError, one_line
 from seedgrid.evaluation.schedule import schedule_of
-from seedgrid.settings import Settings, steps_per_epoch
+from seedgrid.training.contract import Prepared
+from seedgrid.training.process import configure_process
 from seedgrid.training.text.data.datamodule import TokenDataModule
 from seedgrid.training.text.data.tokens import read_tokens
 from seedgrid.training.text.model.network import pads_left
-from seedgrid.trials.preparation import Prepared
-from seedgrid.trials.process import configure_process
-from seedgrid.trials.worker import has_static_shapes, new_step, packs
+from seedgrid.training.text.quiet import keep_quiet
+from seedgrid.training.text.settings import TextSettings
+from seedgrid.training.text.training import files_of
+from seedgrid.training.text.worker import has_static_shapes, new_step, packs
 
 TIMED_STEPS = 3
 
 
-def estimate_seconds(settings: Settings, prepared: Prepared) -> float:
-    """Seconds of one trial on this machine with nothing else running: training steps and validations, no start-up.
-
-    Raises:
-        InputError: a step fails, as those of a trial would.
-    """
-    try:
-        return _seconds(settings, prepared)
-    except InputError:
-        raise
-    except Exception as error:  # each library has its own kinds
-        raise InputError(f"a trial would fail: {one_line(error)}") from None
-
-
-def _seconds(settings: Settings, prepared: Prepared) -> float:
+def estimate_seconds(settings: TextSettings, prepared: Prepared) -> float:
+    """Seconds of one trial on this machine with nothing else running: training steps and validations, no start-up."""
+    keep_quiet()
     configure_process(settings.trainer.threads)
-    training, validation = read_tokens(prepared.train), read_tokens(prepared.validation)
+    files = files_of(settings, prepared)
+    training, validation = read_tokens(files.train), read_tokens(files.validation)
     device = torch.device("cuda" if prepared.device == "gpu" else "cpu")
     step = new_step(settings, prepared, device)
     size = settings.recipe.batch_size
@@ -72,5 +62,5 @@ def _seconds(settings: Settings, prepared: Prepared) -> float:
         if device.type == "cuda":
             step.logits(middle)
         a_pass = seconds_of(step.logits, middle) * len(batches)
-    schedule = schedule_of(settings.evaluation, prepared.steps, steps_per_epoch(len(training), size))
+    schedule = schedule_of(settings.evaluation, prepared.steps, prepared.steps_per_epoch)
     return median(timed) * prepared.steps + a_pass * len(schedule)

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
 from torch.nn.functional import cross_entropy
 
+from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.training.text.metrics import compute_metrics
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One pass over the validation set.
-
-    Attributes:
-        step: optimizer steps taken before it.
-        epoch: the same as a fraction of an epoch.
-        loss: mean cross-entropy over the examples.
-        metrics: column to value.
-        score: the task's metric, one of ``metrics``.
-        seconds: how long the pass took.
-        logits: float32 on the CPU, examples (in the data set's order) x classes.
-    """
-
-    step: int
-    epoch: float
-    loss: float
-    metrics: dict[str, float]
-    score: float
-    seconds: float
-    logits: torch.Tensor
 
 
 class FractionalValidation(pl.Callback):
@@ -84,7 +61,14 @@ class FractionalValidation(pl.Callback):
         loss = cross_entropy(logits, self.labels).item()
         metrics = compute_metrics(logits, self.labels, self.metric)
         evaluation = Evaluation(
-            step, step / self.steps_per_epoch, loss, metrics, metrics[self.metric], time.perf_counter() - begin, logits
+            step=step,
+            epoch=step / self.steps_per_epoch,
+            loss=loss,
+            metrics=metrics,
+            score=metrics[self.metric],
+            seconds=time.perf_counter() - begin,
+            logits=logits,
+            labels=self.labels,
         )
         self.report(trainer, module, evaluation)
 

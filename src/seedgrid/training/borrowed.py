@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 import torch.utils.deterministic
-from transformers.utils import logging as transformers_logging
 
 _LIGHTNING = logging.getLogger("pytorch_lightning")
 
@@ -29,17 +28,14 @@ def _kernels(setting: tuple[bool, bool]) -> None:
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = setting
 
 
-def _bars(setting: bool) -> None:
-    (transformers_logging.enable_progress_bar if setting else transformers_logging.disable_progress_bar)()
-
-
 def _thaw(frozen: int) -> None:
     if not frozen:
         gc.unfreeze()
 
 
 # How each is read, and how it is set. That glibc is told to keep freed memory cannot be read, and stays so.
-_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
+_Setting = tuple[Callable[[], Any], Callable[[Any], object]]
+_SETTINGS: list[_Setting] = [
     (torch.get_num_threads, torch.set_num_threads),
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
@@ -53,15 +49,21 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (lambda: torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [], torch.cuda.set_rng_state_all),
     (gc.get_freeze_count, _thaw),
     (lambda: _LIGHTNING.level, _LIGHTNING.setLevel),
-    (transformers_logging.get_verbosity, transformers_logging.set_verbosity),
-    (transformers_logging.is_progress_bar_enabled, _bars),
-)
+]
 _found: list[Any] = []
 
 
-def note() -> None:
-    """Note what there is, unless something is noted already."""
-    if not _found:
+def note(*more: _Setting) -> None:
+    """Note what there is, unless something is noted already.
+
+    Args:
+        more: how further settings are read and set, the same ones whenever they are given.
+    """
+    new = [setting for setting in more if setting not in _SETTINGS]
+    _SETTINGS.extend(new)
+    if _found:
+        _found.extend(read() for read, _ in new)
+    else:
         _found[:] = [read() for read, _ in _SETTINGS]
 
 

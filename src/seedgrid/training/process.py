@@ -15,9 +15,8 @@ from functools import cache
 import torch
 import torch.utils.deterministic
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from transformers.utils import logging as transformers_logging
 
-from seedgrid.trials import borrowed
+from seedgrid.training import borrowed
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -35,8 +34,6 @@ def configure_process(threads: int) -> None:
     _keep_freed_memory()
     _keep_imports()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
 
 

@@ -2,17 +2,24 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from transformers import pipeline
 
 from seedgrid.errors import InputError
+from seedgrid.training.kinds import training_of
 from seedgrid.training.text.data import grammar
-from seedgrid.trials.held_out import score_test
+from seedgrid.trials.best_model import FOLDER, read_facts
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
 
 NAMES = ("wrong", "right")
+
+
+def score_test(settings, prepared):
+    folder = Path(settings.sweep) / FOLDER
+    return training_of(settings).test_score(prepared, folder, read_facts(folder))
 
 
 @pytest.fixture

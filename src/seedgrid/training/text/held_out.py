@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification
 
 from seedgrid.files import write_json
-from seedgrid.settings import Settings
+from seedgrid.training.contract import Prepared
 from seedgrid.training.text.data.datamodule import collate, validation_batches
 from seedgrid.training.text.data.tokens import read_tokens
 from seedgrid.training.text.metrics import compute_metrics
 from seedgrid.training.text.model.network import input_names, pads_left
-from seedgrid.trials.best_model import FOLDER, read_facts
-from seedgrid.trials.preparation import Prepared
+from seedgrid.training.text.settings import TextSettings
+from seedgrid.training.text.training import files_of
 
 
-def score_test(settings: Settings, prepared: Prepared) -> float:
-    """Score ``<sweep>/best_model`` on the test file, once: the result stays in ``<sweep>/test.json``.
+def score_test(settings: TextSettings, prepared: Prepared, model: Path, facts: dict[str, Any]) -> float:
+    """Score a sweep's best model on the test file, once: the result stays in ``<sweep>/test.json``.
 
     Another best model (a larger grid) or another test file is scored anew.
+
+    Args:
+        settings, prepared: of the sweep.
+        model: the best model's folder.
+        facts: that are kept with it.
     """
     sweep = Path(settings.sweep)
-    facts = {"model": read_facts(sweep / FOLDER), "test": prepared.test.name}
+    test = files_of(settings, prepared).test
+    facts = {"model": facts, "test": test.name}
     path = sweep / "test.json"
     if path.exists():
         earlier = json.loads(path.read_text())
         if earlier["of"] == facts:
             return earlier["metrics"][settings.task.metric]
-    tokens = read_tokens(prepared.test)
-    network = AutoModelForSequenceClassification.from_pretrained(sweep / FOLDER).eval()
+    tokens = read_tokens(test)
+    network = AutoModelForSequenceClassification.from_pretrained(model).eval()
     logits = torch.empty(len(tokens), len(prepared.labels))
     with torch.inference_mode():
         for indices in validation_batches(tokens.lengths, settings.evaluation.batch_size):

@@ -8,8 +8,9 @@ import torch
 from sklearn.metrics import accuracy_score
 from torch.nn.functional import cross_entropy
 
-from seedgrid.evaluation.callback import Evaluation, FractionalValidation, predict
+from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.evaluation.schedule import evaluation_steps
+from seedgrid.training.text.validation import FractionalValidation, predict
 
 
 @pytest.fixture

@@ -8,15 +8,17 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from seedgrid.settings import Settings
+from seedgrid.training import borrowed
+from seedgrid.training.contract import Prepared
+from seedgrid.training.process import release_memory
 from seedgrid.training.text.data.tokens import Tokens, read_tokens, used_words
 from seedgrid.training.text.model.layers import freeze
 from seedgrid.training.text.model.network import build_network, forget_pretrained
 from seedgrid.training.text.model.packing import can_pack
 from seedgrid.training.text.model.step import TrainingStep
 from seedgrid.training.text.model.vocabulary import keep_used_words
-from seedgrid.trials.preparation import Prepared
-from seedgrid.trials.process import release_memory
+from seedgrid.training.text.settings import TextSettings
+from seedgrid.training.text.training import files_of
 
 
 @lru_cache(maxsize=4)
@@ -35,22 +37,18 @@ STATIC = {"cuda"}  # kinds of devices for which a launch costs more than a few f
 _steps: dict[tuple, TrainingStep] = {}  # at most one
 
 
-def step_of(settings: Settings, prepared: Prepared, device: torch.device) -> TrainingStep:
+def step_of(settings: TextSettings, prepared: Prepared, device: torch.device) -> TrainingStep:
     """What the trials of a configuration train with on a device: the first makes it, and each begins with it anew.
 
     So a worker reads pretrained weights once, and records a GPU's steps once.
     """
-    key = (prepared.fingerprint, prepared.model_folder, settings.trainer.capture, device)
+    key = (prepared.fingerprint, prepared.content["model_folder"], settings.trainer.capture, device)
     if key not in _steps:
+        borrowed.note(_KEPT)
         forget_step()
         _steps[key] = new_step(settings, prepared, device)
         forget_pretrained()  # the step keeps the weights that it starts from
     return _steps[key]
-
-
-def latest_gpu() -> int | None:
-    """Index of the GPU that the latest trial's step is on."""
-    return next((device.index for *_, device in _steps), None)
 
 
 def forget_step() -> None:
@@ -59,14 +57,21 @@ def forget_step() -> None:
     release_memory()
 
 
-def new_step(settings: Settings, prepared: Prepared, device: torch.device) -> TrainingStep:
+def _put_back(steps: int) -> None:
+    forget_step()
+
+
+_KEPT = (lambda: len(_steps), _put_back)  # goes with what the process has borrowed
+
+
+def new_step(settings: TextSettings, prepared: Prepared, device: torch.device) -> TrainingStep:
     """The pretrained encoder, the same in every trial; what is new, from the init seed; and how they are trained."""
-    model, recipe = settings.model, settings.recipe
+    model, recipe, files = settings.model, settings.recipe, files_of(settings, prepared)
     network = build_network(
-        prepared.model_folder, prepared.labels, settings.seed.init, model.layers, model.dropout, recipe.reinitialize
+        files.model, prepared.labels, settings.seed.init, model.layers, model.dropout, recipe.reinitialize
     )
     if packs(settings, network):
-        keep_used_words(network, words_of(prepared.train, prepared.validation))
+        keep_used_words(network, words_of(files.train, files.validation))
     if recipe.freeze is not None:
         freeze(network, recipe.freeze)
     static = has_static_shapes(settings, network, device)
@@ -74,11 +79,11 @@ def new_step(settings: Settings, prepared: Prepared, device: torch.device) -> Tr
     return TrainingStep(network, recipe, device, prepared.precision, capture)
 
 
-def has_static_shapes(settings: Settings, network: PreTrainedModel, device: torch.device) -> bool:
+def has_static_shapes(settings: TextSettings, network: PreTrainedModel, device: torch.device) -> bool:
     """Whether a network's batches are filled up to a few shapes, to be recorded."""
     return packs(settings, network) and device.type in STATIC
 
 
-def packs(settings: Settings, network: PreTrainedModel) -> bool:
+def packs(settings: TextSettings, network: PreTrainedModel) -> bool:
     """Whether a network's batches are packed."""
     return settings.model.packing and can_pack(network)
