@@ -6,13 +6,14 @@ seed and by what is drawn. So a trial can start at any step, after any other tri
 
 from __future__ import annotations
 
+import random
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 # First word of a stream's address, so that equal init, order and dropout seeds never share a stream.
-_INIT, _ORDER, _DROPOUT, _SUBSET, _TYPICAL = 1, 2, 3, 4, 5
+_INIT, _ORDER, _DROPOUT, _SUBSET, _TYPICAL, _ITEM, _COLLATE, _VALIDATION, _SETUP, _DATA = range(1, 11)
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
@@ -48,6 +49,55 @@ def epoch_order(order_seed: int, examples: int, epoch: int) -> np.ndarray:
 def dropout_state(dropout_seed: int, step: int) -> int:
     """What to seed the dropout generator with before ``step`` (counted from 0); fits a signed 64-bit integer."""
     return int(np.random.SeedSequence([_DROPOUT, dropout_seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def seed_generators(*address: int) -> None:
+    """Seed the generators of PyTorch (on all devices), NumPy and Python, from which somebody's code may draw.
+
+    Args:
+        address: of the stream, as the functions below give it.
+    """
+    import torch
+
+    state = np.random.SeedSequence(address).generate_state(3, np.uint64)
+    torch.manual_seed(int(state[0] >> 1))
+    np.random.seed(int(state[1] >> 32))
+    random.seed(int(state[2]))
+
+
+def module_address(init_seed: int, setup: bool = False) -> tuple[int, ...]:
+    """Of what is drawn when a module is made, or when it is set up later."""
+    return (_INIT, init_seed, int(setup), _SETUP)
+
+
+def data_address() -> tuple[int, ...]:
+    """Of what is drawn when data are made: the same in all trials, such as a split."""
+    return (_DATA,)
+
+
+def order_address(order_seed: int, epoch: int) -> tuple[int, ...]:
+    """Of what a sampler draws for one epoch."""
+    return (_ORDER, order_seed, epoch, _SETUP)
+
+
+def item_seeds(order_seed: int, epoch: int, examples: int) -> np.ndarray:
+    """What to seed generators with before an example is fetched, or changed at random; uint32, examples."""
+    return np.random.SeedSequence([_ITEM, order_seed, epoch]).generate_state(examples)
+
+
+def collate_seed(order_seed: int, epoch: int, batch: int) -> int:
+    """What to seed generators with before the examples of a batch are put together; 32 bits."""
+    return int(np.random.SeedSequence([_COLLATE, order_seed, epoch, batch]).generate_state(1)[0])
+
+
+def step_address(dropout_seed: int, batch: int) -> tuple[int, ...]:
+    """Of all other draws around a training batch, counted from 0 over all epochs."""
+    return (_DROPOUT, dropout_seed, batch, _SETUP)
+
+
+def validation_address(dropout_seed: int, step: int) -> tuple[int, ...]:
+    """Of draws in a validation."""
+    return (_VALIDATION, dropout_seed, step)
 
 
 def fixed_subset(examples: int, size: int) -> np.ndarray:

@@ -158,13 +158,18 @@ class Training(ABC):
     def look(self, device: str, precision: str) -> Facts:
         """Check all that can be checked before anything is written; raises InputError."""
 
-    def prepare(self, facts: Facts, cache: Path) -> Facts:
-        """Leave in a folder what all trials share; the facts, with what is known by then."""
-        return facts
-
     @abstractmethod
-    def try_out(self, prepared: Prepared) -> None:
-        """Before the first trial of a configuration, take it as far as shows that trials can run; raises InputError."""
+    def prepare(self, facts: Facts, cache: Path, before: Prepared | None) -> Facts:
+        """Leave in a folder what all trials share; the facts, with what is known by then.
+
+        Args:
+            facts: of :meth:`look`.
+            cache: the folder.
+            before: of the latest command with this identity; without one, try what shows that trials can run.
+
+        Raises:
+            InputError: they cannot.
+        """
 
     @abstractmethod
     def identity_now(self, prepared: Prepared) -> dict[str, Any]:

@@ -43,12 +43,12 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         best_model.read_facts(folder / best_model.FOLDER)  # damaged, it would fail each trial
     contents = identity(settings, device, precision, facts.identity)
     refuse_other_configuration(folder, contents)
-    facts = training.prepare(facts, _make_writable(folder) / ".cache")
+    digest = fingerprint(contents)
+    path = _path(_make_writable(folder), digest)
+    path.parent.mkdir(exist_ok=True)
+    facts = training.prepare(facts, path.parent, _read(folder, digest) if path.exists() else None)
     known = vars(facts) | {"identity": contents}
-    prepared = Prepared(**known, fingerprint=fingerprint(contents), device=device, precision=precision)
-    path = _path(folder, prepared.fingerprint)
-    if not path.exists():
-        training.try_out(prepared)
+    prepared = Prepared(**known, fingerprint=digest, device=device, precision=precision)
     write_json(path, asdict(prepared))
     return prepared
 

@@ -91,29 +91,31 @@ class TextTraining(Training):
             content={"model_folder": str(folder), "model_files": model_files},
         )
 
-    def prepare(self, facts: Facts, cache: Path) -> Facts:
-        """Tokenize, once a sweep."""
+    def prepare(self, facts: Facts, cache: Path, before: Prepared | None) -> Facts:
+        """Tokenize, once a sweep; and let the network classify a batch."""
         data, folder, length = self.data, Path(facts.content["model_folder"]), self.settings.data.max_length
         examples = {"train": data.train, "validation": data.validation, "test": data.test}
         files = {
             name: None if each is None else cached_tokens(each, folder, length, cache)
             for name, each in examples.items()
         }
+        if before is None:
+            self._try_network(facts, files)
         cut = {name: read_cut(path) for name, path in files.items() if path is not None}
         names = {name: None if path is None else path.name for name, path in files.items()}
         said = remarks(self.settings.task, data, cut, length, model_length(folder))
         return replace(facts, content=facts.content | names, remarks=tuple(said))
 
-    def try_out(self, prepared: Prepared) -> None:
-        """Let the network classify a batch."""
+    def _try_network(self, facts: Facts, files: dict[str, Path | None]) -> None:
+        from seedgrid.training import borrowed
         from seedgrid.training.text.model.first_pass import check_network
         from seedgrid.training.text.quiet import keep_quiet
 
+        borrowed.note()
         keep_quiet()
-        settings, files = self.settings, files_of(self.settings, prepared)
-        parts = [read_tokens(part) for part in (files.train, files.validation, files.test) if part is not None]
-        length = settings.data.max_length
-        check_network(files.model, prepared.labels, settings.model, settings.recipe, parts, length)
+        settings, folder = self.settings, Path(facts.content["model_folder"])
+        parts = [read_tokens(path) for path in files.values() if path is not None]
+        check_network(folder, facts.labels, settings.model, settings.recipe, parts, settings.data.max_length)
 
     def identity_now(self, prepared: Prepared) -> dict[str, Any]:
         folder = Path(prepared.content["model_folder"])

@@ -1,0 +1,1 @@
+"""A LightningModule and a LightningDataModule of the user's own."""

@@ -1,0 +1,51 @@
+"""What a rehearsal shows of a user's module."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from statistics import median
+
+import pytorch_lightning as pl
+
+from seedgrid.training.own.loop import PREDICTIONS, logged
+
+
+class Watch(pl.Callback):
+    """Notes what validation logs and returns, and how long steps and a validation take.
+
+    Attributes:
+        metrics: names of what is logged.
+        predictions: whether validation steps return logits and labels.
+        validation_seconds: of a validation.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: list[str] = []
+        self.predictions = False
+        self.validation_seconds = 0.0
+        self._ends: list[float] = []
+
+    def batch_seconds(self) -> float:
+        """Median over the batches but the first, which allocates."""
+        spent = [end - begin for begin, end in zip(self._ends, self._ends[1:], strict=False)]
+        return median(spent[1:] or spent or [0.0])
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._ends.append(time.perf_counter())
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx) -> None:
+        self._ends.append(time.perf_counter())
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.predictions = True
+        self._begin = time.perf_counter()
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx, dataloader_idx=0
+    ) -> None:
+        self.predictions &= isinstance(outputs, Mapping) and all(name in outputs for name in PREDICTIONS)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.validation_seconds = time.perf_counter() - self._begin
+        self.metrics = list(logged(trainer))

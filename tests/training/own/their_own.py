@@ -1,0 +1,169 @@
+"""Trainings as users write them, with all that a resumption may lose: what they draw, count, schedule and average."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
+from torchmetrics import MeanSquaredError
+
+ROWS, SIZE = 22, 4
+
+
+class Rows(Dataset):
+    """Points near a line, moved at random whenever they are fetched, by each of the generators that people use."""
+
+    def __init__(self, rows: int, moved: bool) -> None:
+        generator = torch.Generator().manual_seed(rows)
+        self.x = torch.randn(rows, 3, generator=generator)
+        self.y = self.x.sum(1, keepdim=True)
+        self.moved = moved
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int):
+        x = self.x[index]
+        if self.moved:
+            x = x + 0.1 * torch.randn(3) + 0.1 * random.random() + 0.1 * float(np.random.rand())
+        return index, x, self.y[index]
+
+
+def collate(items):
+    """With a draw of its own."""
+    index, x, y = zip(*items, strict=True)
+    return torch.tensor(index), torch.stack(x) + 0.01 * torch.rand(()), torch.stack(y)
+
+
+class Points(pl.LightningDataModule):
+    def __init__(self, workers: int = 0, shuffle: bool = True, sampler: str | None = None, rows: int = ROWS) -> None:
+        super().__init__()
+        self.workers, self.shuffle, self.sampler, self.rows = workers, shuffle, sampler, rows
+        self.share = np.random.rand()  # drawn when it is made: the same in all trials
+
+    def train_dataloader(self) -> DataLoader:
+        rows = Rows(self.rows, moved=True)
+        if self.sampler == "weighted":
+            weights = torch.arange(1.0, self.rows + 1)
+            how = {"sampler": WeightedRandomSampler(weights, self.rows, generator=torch.Generator())}
+        elif self.sampler == "own_generator":
+            how = {"sampler": OwnGenerator(self.rows)}
+        else:
+            how = {"shuffle": self.shuffle}
+        return DataLoader(rows, SIZE, num_workers=self.workers, collate_fn=collate, **how)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(Rows(9, moved=True), 5, shuffle=True)
+
+
+class OwnGenerator:
+    """A sampler that nobody's seed reaches."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.generator = rows, np.random.default_rng()
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self):
+        return iter(self.generator.permutation(self.rows).tolist())
+
+
+class Stream(Points):
+    def train_dataloader(self) -> DataLoader:
+        class Endless(IterableDataset):
+            def __iter__(self):
+                return iter(Rows(self.rows, False))
+
+        return DataLoader(Endless(), SIZE)
+
+
+class Net(pl.LightningModule):
+    """Dropout, counts of epochs in a buffer and beside it, means over an epoch, a metric with a state."""
+
+    def __init__(self, width: int = 5, schedule: str = "epoch", fail_at: int | None = None) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Dropout(0.3), nn.Linear(width, 1))
+        self.register_buffer("shift", torch.tensor(float(np.random.rand()) + random.random()))
+        self.register_buffer("epochs_seen", torch.zeros((), dtype=torch.long))
+        self.error = MeanSquaredError()
+        self.val_error = MeanSquaredError()
+        self.schedule, self.fail_at = schedule, fail_at
+        self.batches_seen = 0
+        self.seen = []
+
+    def forward(self, x):
+        return self.net(x) + self.shift
+
+    def training_step(self, batch, batch_idx):
+        index, x, y = batch
+        self.seen.append((self.current_epoch, batch_idx, index.tolist()))
+        z = self(x)
+        self.error(z, y)
+        loss = mse_loss(z, y) * (1 + 0.1 * random.random() + 0.1 * float(np.random.rand()))
+        if self.fail_at == self.global_step:
+            loss = loss * float("nan")
+        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        self.log("train_error", self.error, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        _, x, y = batch
+        z = self(x) + 0.01 * torch.rand(())  # draws, as a test-time augmentation does
+        self.val_error(z, y)
+        self.log("val_loss", mse_loss(z, y))
+        self.log("val_error", self.val_error)
+
+    def on_train_batch_start(self, batch, batch_idx) -> None:
+        self.batches_seen += 1
+
+    def on_train_epoch_end(self) -> None:
+        self.epochs_seen += 1
+        self.shift += 0.01 * self.trainer.callback_metrics["train_loss_epoch"] + 0.01 * torch.rand(())
+
+    def on_save_checkpoint(self, checkpoint) -> None:
+        checkpoint["batches_seen"] = self.batches_seen
+
+    def on_load_checkpoint(self, checkpoint) -> None:
+        self.batches_seen = checkpoint["batches_seen"]
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), 0.05, momentum=0.9)
+        if self.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.8)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": self.schedule}}
+
+
+class Two(Net):
+    """Manual optimization with two optimizers, each with a schedule that the module steps."""
+
+    def __init__(self, width: int = 5) -> None:
+        super().__init__(width)
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        first, second = self.optimizers()
+        loss = super().training_step(batch, batch_idx)
+        first.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(first, gradient_clip_val=0.5)
+        first.step()
+        if batch_idx % 2:
+            second.zero_grad()
+            self.manual_backward(super().training_step(batch, batch_idx))
+            second.step()
+            for schedule in self.lr_schedulers():
+                schedule.step()
+        return loss
+
+    def configure_optimizers(self):
+        first = torch.optim.Adam(self.net[0].parameters(), 0.02)
+        second = torch.optim.SGD(self.net[3].parameters(), 0.02)
+        return [first, second], [torch.optim.lr_scheduler.ExponentialLR(each, 0.95) for each in (first, second)]
