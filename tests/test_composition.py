@@ -26,8 +26,8 @@ def answer(entry):
     [
         ("seed=42", "give seed.init=42 seed.order=42, or seed=paired seed.init=42"),
         ("seed=[1,2]", "give -m seed.init=1,2 seed.order=1,2 for a grid, or -m seed=paired seed.init=1,2"),
-        ("logger=null", "logger takes the name of one of its options: csv, none, wandb"),
-        ("logger=tensorboard", "no such option; there are csv, none, wandb"),
+        ("logger=null", "logger takes the name of one of its options: csv, mlflow, none, tensorboard, wandb"),
+        ("logger=aim", "no such option; there are csv, mlflow, none, tensorboard, wandb"),
         ("model=org/bert", "roberta_base; one of the hub, or a folder: model.path=org/bert"),
         ("task=imdb", "sst2; your own files: task=csv task.source.train=FILE task.source.validation=FILE"),
         ("lr=1e-5", "did you mean recipe.learning_rate or model.learning_rate?"),

@@ -144,7 +144,7 @@ def test_the_defaults_are_the_papers_recipe(configs):
         ("trainer.threads", 0, "greater than or equal to 1"),
         ("trainer.per_gpu", 0, "greater than or equal to 1"),
         ("trainer.mps", "yes", "valid boolean"),
-        ("logger.kind", "tensorboard", "'wandb', 'csv' or 'none'"),
+        ("logger.kind", "tensorboard", "'wandb', 'lightning' or 'none'"),
         ("checkpoint.minutes", -1, "greater than or equal to 0"),
         ("gradient_norms", -1, "greater than or equal to 0"),
         ("retry", "always", "'failed' or 'none'"),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from seedgrid.errors import InputError
 from seedgrid.keys import instead
@@ -97,18 +97,27 @@ class LoggerSettings(SettingsGroup):
     """``logger``: where curves go besides the records.
 
     Attributes:
-        kind: ``wandb``, ``csv`` or ``none``.
+        kind: ``wandb``, ``lightning`` or ``none``.
+        lightning: one of Lightning's kind, by ``_target_`` and its arguments, in which ``{sweep}`` stands for the
+            sweep's folder and ``{trial}`` for the name of the trial's.
         project, entity: of Weights & Biases; where they are not given, those of W&B's own variables, or else
             ``seedgrid`` and None, the user's default.
         tags: added to the tags that every run has.
         offline: where runs go that W&B's servers do not get: ``records``, nowhere else; ``folders`` of W&B's own.
     """
 
-    kind: Literal["wandb", "csv", "none"]
+    kind: Literal["wandb", "lightning", "none"]
+    lightning: dict[str, Any] | None = None
     project: Annotated[str, Field(min_length=1), _or_variable("WANDB_PROJECT", "seedgrid")] = _NOT_GIVEN
     entity: Annotated[str | None, _or_variable("WANDB_ENTITY")] = _NOT_GIVEN
     tags: list[str] = []
     offline: Literal["records", "folders"] = "records"
+
+    @model_validator(mode="after")
+    def _has_its_logger(self) -> LoggerSettings:
+        if (self.kind == "lightning") != (self.lightning is not None):
+            raise ValueError("kind=lightning needs logger.lightning._target_, and no other kind has a logger.lightning")
+        return self
 
 
 class CheckpointSettings(SettingsGroup):

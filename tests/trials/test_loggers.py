@@ -1,11 +1,18 @@
-"""What loggers are given: CSV, and W&B's own offline folders, read back; its servers: test_wandb_run.py."""
+"""What loggers are given: Lightning's, and W&B's own offline folders, read back; its servers: test_wandb_run.py."""
 
 import csv
+import re
+import shutil
 import threading
+from collections import Counter
 
+import numpy as np
 import pytest
 
+from seedgrid.errors import InputError
 from seedgrid.records.record import TrialRecord
+from seedgrid.records.rows import read_rows
+from seedgrid.records.store import read_trial
 from seedgrid.trials import interrupt
 from seedgrid.trials.preparation import prepare
 from seedgrid.trials.run import run_trial
@@ -156,3 +163,65 @@ def test_a_trial_that_goes_on_has_every_step_once_in_its_csv_and_in_its_folders_
     ]
     assert steps == [[0, 1, 2, 3], [4, 5, 6]]
     assert len({r.run.run_id for records in runs for r in records if r.WhichOneof("record_type") == "run"}) == 1
+
+
+def _read_tensorboard(sweep, trial):
+    accumulators = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="pip install tensorboard"
+    )
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    run = accumulators.EventAccumulator(str(sweep / trial)).Reload()
+    rows = [(tag, row.step, row.value) for tag in run.Tags()["scalars"] for row in run.Scalars(tag)]
+    [start] = [c for name, c in run.PluginTagToContent("hparams").items() if name.endswith("session_start_info")]
+    values = HParamsPluginData.FromString(start).session_start_info.hparams.items()
+    return rows, {name: value.number_value for name, value in values if value.HasField("number_value")}
+
+
+def _read_mlflow(sweep, trial):
+    client = pytest.importorskip("mlflow", reason="pip install mlflow").MlflowClient(f"sqlite:///{sweep}/mlflow.db")
+    experiment = client.get_experiment_by_name(str(sweep))
+    [run] = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_name, run.info.status) == (trial, "FINISHED")
+    histories = [client.get_metric_history(run.info.run_id, name) for name in run.data.metrics]
+    return [(row.key, row.step, row.value) for history in histories for row in history], run.data.params
+
+
+@pytest.mark.parametrize(("kind", "read"), [("tensorboard", _read_tensorboard), ("mlflow", _read_mlflow)])
+def test_a_trial_whose_steps_were_logged_before_is_one_run_with_every_row_once(
+    tiny, settings_of, tmp_path, monkeypatch, kind, read
+):
+    pytest.importorskip(kind, reason=f"pip install {kind}")
+    sweep, trial = tmp_path / "sweep", "init=003,order=000"
+    overrides = [o for o in tiny if o != "logger=none"]
+    settings = settings_of([*overrides, f"logger={kind}", "recipe.epochs=1", f"sweep={sweep}", "seed.init=3"])
+    prepared = prepare(settings)
+    with monkeypatch.context() as patch:
+        answers = iter([False, False, False, True])
+        patch.setattr(interrupt, "requested", lambda: next(answers))
+        assert run_trial(settings, prepared).status == "interrupted"
+    shutil.rmtree(sweep / trial / "checkpoint")  # as after a kill before its first
+    assert run_trial(settings, prepared).status == "completed"
+    rows, hyperparameters = read(sweep, trial)
+    recorded = read_rows(sweep / trial, read_trial(sweep / trial))
+    assert Counter((name, step, np.float32(value)) for name, step, value in rows) == Counter(
+        (name, step, np.float32(value)) for step, values in recorded for name, value in values.items()
+    )
+    assert (float(hyperparameters["init"]), float(hyperparameters["recipe.epochs"])) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("nowhere.Logger", r"cannot be imported \(.*No module named 'nowhere'"),
+        ("pytorch_lightning.loggers.CometLogger", "could not be made .*pip install -U .*comet"),
+        ("collections.OrderedDict", "no Lightning logger; it has no log_metrics"),
+    ],
+)
+def test_a_logger_that_cannot_be_made_is_one_line_before_any_trial(tiny, settings_of, tmp_path, target, reason):
+    overrides = [o for o in tiny if o != "logger=none"]
+    logger = ["logger=none", "logger.kind=lightning", f"+logger.lightning={{_target_:{target}}}"]
+    with pytest.raises(InputError) as refused:
+        prepare(settings_of([*overrides, *logger, f"sweep={tmp_path / 'sweep'}"]))
+    assert re.match(rf"logger\.lightning\b.*{re.escape(target)}.*{reason}", str(refused.value))
+    assert not list(tmp_path.iterdir())

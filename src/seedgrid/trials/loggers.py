@@ -1,28 +1,32 @@
-"""A trial's curves in Weights & Biases or CSV, written beside the training: the trial waits for no server.
+"""A trial's curves in Weights & Biases or any Lightning logger, written beside the training, which waits for no server.
 
 A logger that fails is dropped, which is said once a sweep; the trial goes on, and its record is whole without it.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import Timeout
-from pytorch_lightning.loggers import CSVLogger
+from filelock import FileLock, Timeout
 
-from seedgrid.errors import one_line
+from seedgrid.errors import InputError, one_line
+from seedgrid.files import write_json
 from seedgrid.records.record import TrialRecord
 from seedgrid.settings import LoggerSettings
+from seedgrid.targets import find, make
 from seedgrid.training.contract import Course, Listener
 from seedgrid.trials.wandb_mode import forget_other_runs, run_lock, upload_command, wandb_mode
 
 # Seconds after a failure before a trial of the sweep tries W&B's servers again, and before failures are said again.
 _PAUSE, _SILENCE = 600, 3600
+_KEY = "logger.lightning"
 
 
 class Log(Protocol):
@@ -51,11 +55,11 @@ class TrialLog(Listener):
         self.record = record
         self.step = -1  # of the last row that was handed over
         self.curves: Log | None = None  # used in the one thread alone
-        self.kind = settings.kind
+        self.name = settings.kind if settings.lightning is None else settings.lightning["_target_"].rpartition(".")[2]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="logger")
         if settings.kind == "wandb":
             forget_other_runs()  # here, for other threads read the environment too
-        opener = {"wandb": _open_wandb, "csv": _Csv, "none": lambda *_: None}[settings.kind]
+        opener = {"wandb": _open_wandb, "lightning": _LightningLog, "none": lambda *_: None}[settings.kind]
         header = record.header | {"step": record.step}
         self._do(lambda: setattr(self, "curves", opener(record.folder, header, settings)))
         self.follow()
@@ -86,22 +90,99 @@ class TrialLog(Listener):
                 action()
             except Exception as error:  # a logger is never worth a trial
                 self.curves = None
-                _say_failed(self.record.folder.parent, self.kind, error)
+                _say_failed(self.record.folder.parent, self.name, error)
 
         self._thread.submit(guarded)
 
 
-class _Csv:
-    """``metrics.csv`` in the trial's folder, written anew where the trial goes on."""
+class _LightningLog:
+    """A trial in a Lightning logger of its own, made with the arguments that the config gives.
+
+    A trial that goes on gives it all rows anew, and writes files anew so. A run of MLflow's has them already: it goes
+    on, with what it lacks.
+
+    Args:
+        folder: the trial's; ``logger.json`` in it says which run of MLflow's is the trial.
+        trial: its ``trial.json``; its seeds and its config are the hyperparameters.
+        settings: which logger.
+
+    Raises:
+        InputError: the logger cannot be made.
+    """
 
     def __init__(self, folder: Path, trial: dict[str, Any], settings: LoggerSettings) -> None:
-        self.logger = CSVLogger(save_dir=folder, name="", version="")
+        arguments, note = _arguments(settings, folder), folder / "logger.json"
+        has_runs = "run_id" in signature(find(_KEY, arguments)).parameters and "run_id" not in arguments
+        goes_on = has_runs and note.exists()
+        if goes_on:
+            arguments |= json.loads(note.read_text())
+        with FileLock(folder.parent / ".cache" / "logger.lock"):  # of several at once, one makes the experiment
+            self.logger = _make_logger(arguments)
+            run = self.logger.version if has_runs else None
+        self.last = _last_step(self.logger.experiment, run) if goes_on else -1
+        if has_runs and not goes_on:
+            write_json(note, {"run_id": run})
+        self.hyperparameters = trial["seeds"] | dict(_flat(trial["config"]))
+        # TensorBoard's page of hyperparameters has columns for those values that come with them.
+        self.with_first_row = "metrics" in signature(self.logger.log_hyperparams).parameters
+        if self.last < 0 and not self.with_first_row:
+            self.logger.log_hyperparams(self.hyperparameters)
 
     def row(self, step: int, values: dict[str, float]) -> None:
-        self.logger.log_metrics(values, step)
+        if step <= self.last:
+            return
+        if self.with_first_row:
+            self.with_first_row = False
+            self.logger.log_hyperparams(self.hyperparameters, values, step)
+        else:
+            self.logger.log_metrics(values, step)
 
     def finish(self, trial: dict[str, Any]) -> None:
-        self.logger.finalize("failed" if trial["status"] == "failed" else "success")
+        self.logger.finalize("failed" if trial["status"] in ("failed", "interrupted") else "success")
+
+
+def _last_step(client: Any, run: str) -> int:
+    """The last step that a run of MLflow's has; -1: none. It takes each row whole, so it lacks none before."""
+    histories = (client.get_metric_history(run, name) for name in client.get_run(run).data.metrics)
+    return max((metric.step for history in histories for metric in history), default=-1)
+
+
+def check_logger(settings: LoggerSettings, folder: Path) -> None:
+    """Raise InputError where the logger of a trial in ``folder`` cannot be made."""
+    if settings.kind == "lightning":
+        _make_logger(_arguments(settings, folder))
+
+
+def _make_logger(arguments: dict[str, Any]) -> Any:
+    """The logger; raises InputError where it cannot be made, or is none."""
+    logger = make(_KEY, arguments)
+    if not all(hasattr(logger, name) for name in ("log_metrics", "log_hyperparams", "finalize")):
+        raise InputError(f"{_KEY}._target_={arguments['_target_']}: no Lightning logger; it has no log_metrics")
+    return logger
+
+
+def _arguments(settings: LoggerSettings, folder: Path) -> dict[str, Any]:
+    """What the config gives, with the names of a trial's and its sweep's folder in it."""
+
+    def filled(value: Any) -> Any:
+        match value:
+            case str():
+                return value.replace("{sweep}", str(folder.parent)).replace("{trial}", folder.name)
+            case dict():
+                return {key: filled(inner) for key, inner in value.items()}
+            case list():
+                return [filled(inner) for inner in value]
+        return value
+
+    return filled(settings.lightning)
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _open_wandb(folder: Path, trial: dict[str, Any], settings: LoggerSettings) -> Log | None:
@@ -133,28 +214,28 @@ def _open_wandb(folder: Path, trial: dict[str, Any], settings: LoggerSettings) -
     return run
 
 
-def _failed_file(sweep: Path, kind: str) -> Path:
-    return sweep / ".cache" / f"{kind}.failed"
+def _failed_file(sweep: Path, name: str) -> Path:
+    return sweep / ".cache" / f"{name}.failed"
 
 
-def _seconds_since_failure(sweep: Path, kind: str) -> float:
+def _seconds_since_failure(sweep: Path, name: str) -> float:
     try:
-        return time.time() - _failed_file(sweep, kind).stat().st_mtime
+        return time.time() - _failed_file(sweep, name).stat().st_mtime
     except OSError:
         return float("inf")
 
 
-def _say_failed(sweep: Path, kind: str, error: Exception) -> None:
+def _say_failed(sweep: Path, name: str, error: Exception) -> None:
     """Print why a logger was dropped, unless some trial of the sweep did so lately."""
-    said, file = False, _failed_file(sweep, kind)
+    said, file = False, _failed_file(sweep, name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.open("x").close()  # of several workers, one
     except FileExistsError:
-        said = _seconds_since_failure(sweep, kind) < _SILENCE
+        said = _seconds_since_failure(sweep, name) < _SILENCE
         file.touch()
     except OSError:
         pass  # a full disk, for instance
     if not said:
-        later = f"; later: {upload_command(sweep)}" if kind == "wandb" else ""
-        print(f"logger={kind}: {one_line(error)}; trials go on without it{later}", file=sys.stderr, flush=True)
+        later = f"; later: {upload_command(sweep)}" if name == "wandb" else ""
+        print(f"logger={name}: {one_line(error)}; trials go on without it{later}", file=sys.stderr, flush=True)

@@ -11,13 +11,14 @@ from typing import Any
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
 from seedgrid.records.index import index_of
-from seedgrid.records.store import differences, is_running, locked_trials, read_trial, trial_folders
+from seedgrid.records.store import differences, is_running, locked_trials, read_trial, trial_folders, trial_name
 from seedgrid.settings import Settings, fingerprint, identity
 from seedgrid.training.contract import Prepared
 from seedgrid.training.kinds import training_of
 from seedgrid.trials import best_model
 from seedgrid.trials.devices import resolve
 from seedgrid.trials.environment import refuse_other_arithmetic
+from seedgrid.trials.loggers import check_logger
 
 
 def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
@@ -37,6 +38,7 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         prepared = _read(folder, settings.prepared)
         _refuse_changes(settings, prepared)
         return prepared
+    check_logger(settings.logger, folder / trial_name(settings.seed))
     device, precision = resolve(settings.trainer, elsewhere, training.mixes)
     facts = training.look(device, precision)
     if settings.keep_best:
