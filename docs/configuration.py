@@ -20,17 +20,18 @@ from seedgrid.report.entry import ReportSettings
 from seedgrid.report.exporting import ExportSettings
 from seedgrid.report.planning import PlanSettings
 from seedgrid.report.viewing import ViewSettings
-from seedgrid.settings import Settings
 from seedgrid.sweep.plan import Options
 from seedgrid.sweep.upload import UploadSettings
 from seedgrid.sweep.watch import StatusSettings
+from seedgrid.training.own.settings import OwnSettings
+from seedgrid.training.text.settings import TextSettings
 
 CONF = Path(__file__).parents[1] / "conf"
 PAGE = Path(__file__).with_suffix(".md")
 
 # What checks conf/NAME.yaml, of each command.
 CHECKED_BY: dict[str, type[BaseModel]] = {
-    "train": Settings,
+    "train": TextSettings,
     "report": ReportSettings,
     "export": ExportSettings,
     "plan": PlanSettings,
@@ -236,13 +237,25 @@ def start_many_lines() -> list[str]:
     return lines
 
 
+def training_lines() -> list[str]:
+    """The kinds of training, and the keys of the user's own."""
+    lines = ["| option | says |", "|---|---|"]
+    configs = {path.stem: read(path) for path in sorted((CONF / "training").glob("*.yaml"))}
+    lines += [_row(f"`{option}`", _said(config.header)) for option, config in configs.items()]
+    lines += ["", "The keys of `training=own` ([more](any-training.md)):", "", *_KEYS]
+    for key in configs["own"].keys:
+        kind = allowed_at(OwnSettings, f"training.{key.path}", None)
+        lines.append(_row(f"`training.{key.path}`", _default(key.value), kind, _said(key.comment)))
+    return lines
+
+
 def train_lines(groups: dict[str, str]) -> list[str]:
     """The groups of seedgrid train, each with its default option, and Hydra's that this project has options of."""
     lines = []
     for group, option in groups.items():
         if group != "experiment":
             lines += ["", f"### {group}", "", f"By default `{group}={option}`.", ""]
-            lines += group_lines(group, option, Settings)
+            lines += training_lines() if group == "training" else group_lines(group, option, TextSettings)
     lines += ["", "### experiment", "", "Whole studies; none by default.", "", *experiment_lines()]
     lines += ["", "### hydra/sweeper", "", _SWEEPERS, "", *start_many_lines()]
     return [*lines, "", "### hydra/launcher", "", _LAUNCHERS, "", *group_lines("hydra/launcher", "workers", None)]
@@ -263,7 +276,12 @@ def page() -> str:
         config = read(path)
         groups = dict(re.findall(r"^  - (\w+): (\w+)$", path.read_text(), re.MULTILINE))
         lines += [f"## seedgrid {name}", "", config.header, "", *_KEYS]
-        for key in config.own():
+        keys = list(config.own())
+        if name == "train":  # of the default training, whose groups and keys are for all of the config
+            keys += read(CONF / "training" / "text.yaml").own()
+            text = (CONF / "training" / "text.yaml").read_text()
+            groups |= dict(re.findall(r"^  - /(\w+): (\w+)$", text, re.MULTILINE))
+        for key in keys:
             kind = allowed_at(model, key.path, None)
             lines.append(_row(f"`{key.path}`", _default(key.value), kind, _said(key.comment)))
         if name == "train":

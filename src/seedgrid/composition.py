@@ -101,6 +101,9 @@ def explain(error: Exception, words: Sequence[str], name: str) -> str:
         if _gives_no_option(word):
             return _explain_group(word, name)
     said = str(error).splitlines()
+    training = next((word for word in words if _key(word) == "training"), None)
+    if training is not None and "No match in the defaults list" in str(error):
+        return f"{said[0].partition('. No match')[0]}: {training} has no such group; leave it out"
     if cause is not None and cause is not error:
         said += str(cause).splitlines()[:1]
     return ": ".join(line.strip().rstrip(".:") for line in said if line.strip())
@@ -119,7 +122,10 @@ def _gives_no_option(word: str) -> bool:
 def _explain_group(word: str, name: str) -> str:
     key, _, value = word.lstrip("+").partition("=")
     own = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=False)
-    if not any(key in each for each in own.pop("defaults") if isinstance(each, dict)):  # another command's group
+    defaults = own.pop("defaults")
+    if name == "train":
+        defaults += OmegaConf.load(CONF / "training" / "text.yaml").defaults
+    if not any(key in (str(group).lstrip("/") for group in each) for each in defaults if not isinstance(each, str)):
         return f"{word}: no such key; {instead(key, own)}"
     if key != "seed" or value == "null":
         return f"{word}: {key} takes the name of one of its options: {', '.join(_options(key))}"

@@ -42,7 +42,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _likeness(typed: str, name: str) -> int:
     """4: the same name; 3: its initials, as lr; 2: a slip of the finger; 1: all words of one in the other; 0: none."""
-    of_typed, of_name = re.split(r"[_-]", typed.lower()), name.split("_")
+    of_typed, of_name = re.split(r"[_-]", typed.lower()), [word for word in name.split("_") if word]
     if of_typed == of_name:
         return 4
     if len(of_name) > 1 and typed.lower() == "".join(word[0] for word in of_name):

@@ -25,7 +25,7 @@ def _leaves(node, path=""):
     for key, value in node.items():
         if key == "defaults":
             continue
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             yield from _leaves(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value
@@ -39,7 +39,7 @@ def test_every_key_that_a_user_may_set_is_explained(generator):
 
 
 def test_a_type_and_its_range_are_said_in_words(generator):
-    recipe = generator.Settings
+    recipe = generator.TextSettings
     assert generator.allowed_at(recipe, "recipe.warmup", None) == "number, ≥ 0, < 1"
     assert generator.allowed_at(recipe, "task.source.text", "glue").startswith("list (text) or list (integer)")
     assert generator.allowed_at(recipe, "task.source.text", "files") == "text"
