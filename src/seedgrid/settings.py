@@ -167,8 +167,9 @@ def read_config(config: DictConfig, kind: type[Checked]) -> Checked:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         reason = str(error).splitlines()[0].rstrip(".")
-        if "issing mandatory value" in reason:
-            key = reason.rpartition("issing mandatory value: ")[2] or key  # where another key refers to it
+        if "Missing mandatory value" in reason:
+            if "interpolation" in reason:  # of another key
+                key = reason.rpartition(": ")[2]
             raise InputError(f"{key} has no value: give one, for instance {key}=... on the command line") from None
         raise InputError(f"{key}: {reason}") from None
     values.pop("hydra", None)
