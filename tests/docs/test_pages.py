@@ -16,8 +16,10 @@ from pydantic import TypeAdapter
 from seedgrid import __version__
 from seedgrid.commands import COMMANDS
 from seedgrid.composition import composing
+from seedgrid.configs import given
 from seedgrid.settings import read_config
 from seedgrid.sweep.plan import read_options
+from seedgrid.training.kinds import read_settings
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = (".", "docs", "benchmarks", "results")
@@ -59,11 +61,12 @@ def test_a_command_of_a_page_composes_and_its_settings_are_allowed(name, words, 
             assert sweeping, f"{value} is swept without -m"
             value = f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
         combination.append(value)
-    config = entry(name, *combination)
+    with given(REPOSITORY / "examples" / "conf"):
+        config = entry(name, *combination)
     sweeper = _sweeper(combination)
     with open_dict(config):
         config.pop("hydra", None)
-    read_config(config, generator.CHECKED_BY[name])
+    read_settings(config) if name == "train" else read_config(config, generator.CHECKED_BY[name])
     if sweeper:
         read_options(sweeper)
 
