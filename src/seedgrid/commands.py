@@ -92,7 +92,7 @@ def _listed() -> str:
             *lines,
             "",
             "  seedgrid NAME --help      its keys, with examples",
-            '  seedgrid completion bash  for the tab key: eval "$(seedgrid completion bash)"',
+            '  seedgrid completion bash  for the tab key: eval "$(seedgrid completion bash)"; zsh and fish likewise',
             "  seedgrid --version",
         ]
     )

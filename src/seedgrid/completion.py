@@ -12,8 +12,10 @@ from seedgrid.commands import COMMANDS
 from seedgrid.composition import composing
 from seedgrid.configs import given
 
-# Bash replaces only what is behind the last '=' of a word, as long as that is one of its COMP_WORDBREAKS.
-_BASH = r"""
+# What each shell is told: what stands before the cursor goes to `seedgrid completion words`, its lines are the choices.
+_SCRIPTS = {
+    # Bash replaces only what is behind the last '=' of a word, as long as that is one of its COMP_WORDBREAKS.
+    "bash": r"""
 _seedgrid() {
     local IFS=$'\n' line="${COMP_LINE:0:COMP_POINT}"
     local word="${line##* }"
@@ -23,7 +25,23 @@ _seedgrid() {
     fi
 }
 complete -o nospace -o default -F _seedgrid seedgrid
-"""
+""",
+    # In a .zshrc that has not loaded zsh's completion yet, there is no compdef.
+    "zsh": r"""
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+_seedgrid() {
+    local -a found=("${(@f)$($words[1] completion words "$words[1,CURRENT-1] $PREFIX" 2> /dev/null)}")
+    [[ -n $found ]] && compadd -Q -S '' -- $found || _files
+}
+compdef _seedgrid seedgrid
+""",
+    # Fish puts a blank behind a word itself, but for one that ends with '='.
+    "fish": r"""
+complete --command seedgrid --no-files --condition __fish_is_first_arg
+complete --command seedgrid --keep-order \
+    --arguments '(seedgrid completion words (commandline --cut-at-cursor | string collect) 2> /dev/null | string trim)'
+""",
+}
 
 
 def complete(words: Sequence[str]) -> None:
@@ -31,12 +49,10 @@ def complete(words: Sequence[str]) -> None:
     match words:
         case ["words", line]:
             print("\n".join(choices(line)))
-        case ["bash"]:
-            print(_BASH.strip())
+        case [shell] if shell in _SCRIPTS:
+            print(_SCRIPTS[shell].strip())
         case _:
-            sys.exit(
-                "error: seedgrid completion takes the name of a shell, of which it knows bash: seedgrid completion bash"
-            )
+            sys.exit(f"error: {' '.join(words) or 'no shell'}: seedgrid completion takes one of {', '.join(_SCRIPTS)}")
 
 
 def choices(line: str) -> list[str]:
@@ -51,7 +67,7 @@ def choices(line: str) -> list[str]:
         return [f"{name} " for name in ["init", *COMMANDS, "completion"] if name.startswith(start)]
     name = words[0]
     if name == "completion":
-        return ["bash "]
+        return [f"{shell} " for shell in _SCRIPTS if len(words) == 1 or shell.startswith(words[-1])]
     if name not in COMMANDS:
         return []
     rest = line.split(None, 2)[2] if len(words) > 1 else ""
