@@ -54,7 +54,7 @@ format: setup ## Mend style
 	$(BIN)/ruff format .
 
 test: lint ## Lint, then run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 release: setup ## Build sdist and wheel into dist/, check them, and try the wheel in a new environment
 	rm -rf dist

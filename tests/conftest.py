@@ -55,6 +55,18 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
+# Folders with the longest tests. They come first, so that short ones are left to fill all cores to the end.
+_LONGEST = ("notebooks", "docs", "sweep", "trials", "benchmarks")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return _LONGEST.index(folder) if folder in _LONGEST else len(_LONGEST)
+
+    items.sort(key=place)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")

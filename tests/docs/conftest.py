@@ -2,7 +2,8 @@
 
 A block whose first line ends in a file's name is that file (``yaml conf/task/x.yaml``), ``diff`` a change of one; the
 commands of a ``console`` block are run by a shell, and what is below each must be among what it prints, in that order;
-``pycon`` blocks are doctests, each in a process of its own.
+``pycon`` blocks are doctests, each in a process of its own. As long as no block has changed the code, Python is forked
+from a process that has imported what it needs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -87,13 +89,11 @@ def _masked(text: str) -> str:
 
 
 class User:
-    """Somebody with the command and the package, in a folder of their own."""
+    """Somebody with the command and the package, in a folder of their own; a page that changes the code has a copy."""
 
-    def __init__(self, repository: Path, folder: Path) -> None:
-        self.folder = folder
-        # A page may change the code. The configs lie in it as in a wheel: conf/ is the user's own.
-        shutil.copytree(repository / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(repository / "conf", folder / "src" / "seedgrid" / "conf")
+    def __init__(self, repository: Path, folder: Path, start_python: Callable[..., subprocess.Popen]) -> None:
+        self.repository, self.folder = repository, folder
+        self.start_python = start_python
         script = folder / "bin" / "seedgrid"  # as installing the package makes it
         script.parent.mkdir()
         script.write_text(f"#!{sys.executable}\nfrom seedgrid.commands import main\n\nmain()\n")
@@ -101,7 +101,6 @@ class User:
         places = (script.parent, Path(sys.executable).parent, os.environ["PATH"])
         self.environment = os.environ | {
             "PATH": os.pathsep.join(map(str, places)),
-            "PYTHONPATH": str(folder / "src"),
             "CUDA_VISIBLE_DEVICES": "",
             "GLUE_DIR": "",
             "NO_COLOR": "1",
@@ -123,6 +122,11 @@ class User:
                 self._test(fence)
 
     def _change(self, fence: Fence) -> None:
+        if "PYTHONPATH" not in self.environment:  # the configs lie in it as in a wheel: conf/ is the user's own
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(self.repository / "src", self.folder / "src", ignore=ignored)
+            shutil.copytree(self.repository / "conf", self.folder / "src" / "seedgrid" / "conf")
+            self.environment["PYTHONPATH"] = str(self.folder / "src")
         path = self.folder / fence.name
         text = path.read_text()
         for hunk in re.split(r"^@@.*\n", fence.text, flags=re.MULTILINE):
@@ -136,21 +140,26 @@ class User:
         path.write_text(text)
 
     def _run(self, command: str, expected: list[str], fence: Fence) -> None:
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=200,
-        )
-        where = f"{fence.page}, line {fence.line}: {command}\n{done.stdout}"
-        assert done.returncode == (1 if expected and expected[0].startswith("error:") else 0), where
-        printed = iter([_masked(line) for line in done.stdout.splitlines()])
+        code, said = self._ran(command)
+        where = f"{fence.page}, line {fence.line}: {command}\n{said}"
+        assert code == (1 if expected and expected[0].startswith("error:") else 0), where
+        printed = iter([_masked(line) for line in said.splitlines()])
         for line in expected:
             if line.strip() not in ("", "..."):
                 assert _masked(line) in printed, f"not printed, or not in this order: {line}\n{where}"
+
+    def _ran(self, command: str) -> tuple[int, str]:
+        """A command's exit code, and what it prints."""
+        program, *words = shlex.split(command.replace("\\\n", ""))
+        if program not in ("python", "seedgrid") or "PYTHONPATH" in self.environment:  # the code is another now
+            shell = ["bash", "-c", command]
+            options = {"cwd": self.folder, "env": self.environment, "text": True, "timeout": 200}
+            done = subprocess.run(shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+            return done.returncode, done.stdout
+        script = [str(self.folder / "bin" / "seedgrid")] if program == "seedgrid" else []
+        process = self.start_python(*script, *words, cwd=self.folder, env=self.environment)
+        said = "".join(process.communicate(timeout=200))
+        return process.returncode, said
 
     def _test(self, fence: Fence) -> None:
         """In a process of its own, which has the package as the page has left it."""
@@ -170,5 +179,5 @@ def generator(repository) -> ModuleType:
 
 
 @pytest.fixture
-def user(repository, tmp_path) -> User:
-    return User(repository, tmp_path)
+def user(repository, tmp_path, start_python) -> User:
+    return User(repository, tmp_path, start_python)
