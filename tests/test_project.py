@@ -33,11 +33,26 @@ def test_the_example_composes_and_names_files_that_are_there(tmp_path, monkeypat
 def test_nothing_is_overwritten_and_what_was_left_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Makefile").write_text("mine:\n")
-    init([])
-    assert "  is there already, left as it is:  Makefile\n" in capsys.readouterr().out
+    init(["."])
+    said = capsys.readouterr().out
+    assert "  is there already, left as it is:  Makefile\n" in said
+    assert "make study" not in said  # it is of another Makefile
     assert (tmp_path / "Makefile").read_text() == "mine:\n"
     before = files(tmp_path)
     init(["."])
+    assert files(tmp_path) == before
+
+
+def test_without_a_folder_it_writes_here_only_where_nothing_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".git").mkdir()
+    init([])
+    assert "(make study)" in capsys.readouterr().out
+    before = files(tmp_path)
+    with pytest.raises(
+        SystemExit, match=r"^error: there is something here already \(Makefile\); seedgrid init FOLDER "
+    ):
+        init([])
     assert files(tmp_path) == before
 
 

@@ -152,7 +152,7 @@ def test_a_plan_has_the_numbers_and_the_words(sweep):
         (lambda sweep: seedgrid.compare(sweep, sweep), "the same sweep; name two"),
         (lambda sweep: seedgrid.compare(sweep, sweep, level=2), "level=2: input should be less than 1"),
         (lambda sweep: seedgrid.plan(sweep, budget=0), "budget=0: input should be greater than or equal to 1"),
-        (lambda sweep: seedgrid.plan(sweep, budget=13), "give 1 to 12 full trainings"),
+        (lambda sweep: seedgrid.plan(sweep, budget=13), "give budget=1 to budget=12"),
         (lambda sweep: sweep.export("trials.txt"), "let the name end in .parquet"),
     ],
 )

@@ -143,6 +143,7 @@ def test_the_defaults_are_the_papers_recipe(configs):
         ("trainer.precision", 16, "bf16-mixed"),
         ("trainer.threads", 0, "greater than or equal to 1"),
         ("trainer.per_gpu", 0, "greater than or equal to 1"),
+        ("trainer.per_gpu", "some", "valid integer, or 'auto'"),
         ("trainer.mps", "yes", "valid boolean"),
         ("logger.kind", "tensorboard", "'wandb', 'lightning' or 'none'"),
         ("checkpoint.minutes", -1, "greater than or equal to 0"),

@@ -16,8 +16,8 @@ _EXAMPLE = Path(__file__).with_name("example")
 _USAGE = """\
 seedgrid init [FOLDER]
 
-Writes the example of a project into a folder, or here: a task on files of one's own, a study of it, a Makefile and a
-README. What is there already stays as it is."""
+Writes the example of a project: a task on files of one's own, a study of it, a Makefile and a README. Into a folder,
+or here if here is nothing yet; what is there already stays as it is."""
 
 
 @plain_exit()
@@ -33,6 +33,12 @@ def init(words: Sequence[str]) -> None:
     if len(words) > 1 or any(word.startswith("-") or "=" in word for word in words):
         raise InputError(f"{words[-1]}: seedgrid init takes the name of one folder, or none")
     folder = Path(*words)
+    here = [] if words else sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if here:
+        raise InputError(
+            f"there is something here already ({here[0]}); seedgrid init FOLDER writes the example into a folder of its"
+            " own, seedgrid init . here, overwriting nothing"
+        )
     for file, written in write_example(folder).items():
         print(f"  {'wrote' if written else 'is there already, left as it is:'}  {file}")
     print("\nnext:")
@@ -72,9 +78,11 @@ def _next(folder: Path) -> list[str]:
     program = command("train").removesuffix(" train")
     if os.sep in program and not os.path.isabs(program):
         program = os.path.relpath(program, folder)
+    ours = (folder / "Makefile").read_bytes() == (_EXAMPLE / "Makefile").read_bytes()
+    study, report = (" (make study)", " (make report)") if ours else ("", "")
     return [
         *lines,
         f"{program} train task=reviews dry_run=true   # what would run",
-        f"{program} train -m experiment=reviews       # 3 x 3 trials, a minute (make study)",
-        f"{program} report sweep=runs/reviews         # what the seeds did (make report)",
+        f"{program} train -m experiment=reviews       # 3 x 3 trials, a minute{study}",
+        f"{program} report sweep=runs/reviews         # what the seeds did{report}",
     ]

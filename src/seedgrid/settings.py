@@ -224,6 +224,9 @@ def checked(kind: type[Checked], values: Any, *prefix: str) -> Checked:
                 remedy += f": '{key}=\"{value}\"'"
         if key.startswith("seed.") and first["type"].startswith("int_"):
             remedy = f"; several are swept over with -m: {key}=0,1,2 or '{key}=range(0,5)'"
+        for other in error.errors(include_url=False)[1:]:  # of a number or a word, what is said of the number is first
+            if str(other["loc"][-1]).startswith("literal[") and other["loc"][:-1] == first["loc"][:-1]:
+                message += f", or {other['ctx']['expected']}"
         raise InputError(f"{key}={value}: {message[0].lower()}{message[1:]}{remedy}") from None
 
 

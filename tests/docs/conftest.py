@@ -94,8 +94,9 @@ class User:
     def __init__(self, repository: Path, folder: Path, start_python: Callable[..., subprocess.Popen]) -> None:
         self.repository, self.folder = repository, folder
         self.start_python = start_python
-        script = folder / "bin" / "seedgrid"  # as installing the package makes it
+        self.script = script = folder.with_name("bin") / "seedgrid"  # as installing the package makes it
         script.parent.mkdir()
+        folder.mkdir()
         script.write_text(f"#!{sys.executable}\nfrom seedgrid.commands import main\n\nmain()\n")
         script.chmod(0o755)
         places = (script.parent, Path(sys.executable).parent, os.environ["PATH"])
@@ -156,7 +157,7 @@ class User:
             options = {"cwd": self.folder, "env": self.environment, "text": True, "timeout": 200}
             done = subprocess.run(shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
             return done.returncode, done.stdout
-        script = [str(self.folder / "bin" / "seedgrid")] if program == "seedgrid" else []
+        script = [str(self.script)] if program == "seedgrid" else []
         process = self.start_python(*script, *words, cwd=self.folder, env=self.environment)
         said = "".join(process.communicate(timeout=200))
         return process.returncode, said
@@ -180,4 +181,4 @@ def generator(repository) -> ModuleType:
 
 @pytest.fixture
 def user(repository, tmp_path, start_python) -> User:
-    return User(repository, tmp_path, start_python)
+    return User(repository, tmp_path / "project", start_python)

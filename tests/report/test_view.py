@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -442,7 +443,10 @@ def test_the_command_serves_until_ctrl_c(write_sweep, tmp_path, busy):
         if busy:
             while "<progress" not in get(f"{url}/mine/report/"):
                 time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of its processes
+        with suppress(ProcessLookupError):
+            while process.poll() is None:  # pressed again and again
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of its processes
+                time.sleep(0.1)
         output, errors = process.communicate(timeout=60)
     finally:
         if process.poll() is None:

@@ -292,6 +292,10 @@ def test_several_sweeps_stand_below_each_other(sweep, write_sweep, entry, tmp_pa
     output = capsys.readouterr().out
     assert output.index(f"{tmp_path / 'other'}: 2 trials, 2 completed") < output.index(f"{sweep}: 8 trials")
     assert "notes" not in output
+    over, _, going_on = output.partition("\n\n")
+    assert "  best found  " in over and "of the finished" not in over  # nothing of it is to come
+    assert "  best so far  " in going_on and " of the finished" in going_on
+    assert [line for line in output.splitlines() if line != line.rstrip()] == []
 
 
 def test_damaged_records_are_named_and_hide_no_other(sweep, entry, capsys):

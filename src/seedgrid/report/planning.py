@@ -85,8 +85,13 @@ def _most(study: FinishedTrials, budget: float, max_start: int) -> int:
     folder, trials = study.sweep.folder, len(study.scores)
     most = min(trials, max_start)
     if budget > most:
-        limit = f"has {trials} finished trials" if trials <= max_start else f"may start {max_start} (max_start)"
-        raise InputError(f"budget={budget:g}: {folder} {limit}; give 1 to {most} full trainings, or leave out sweep")
+        limit = (
+            f"has {count(trials, 'finished trial')}" if trials <= max_start else f"may start {max_start} (max_start)"
+        )
+        raise InputError(
+            f"{folder} {limit}, too few for a budget of {_amount(budget)}; give budget=1 to budget={most}, or leave out"
+            " sweep"
+        )
     return most
 
 

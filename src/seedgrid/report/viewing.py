@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,7 @@ def view(config: DictConfig) -> None:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            return
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends: a second Ctrl-C would interrupt the clearing up
 
 
 def open_server(settings: ViewSettings) -> ViewServer:

@@ -95,7 +95,8 @@ class SweepProgress:
         """The line as it stands."""
         running = sum(seen.running and seen.step > 0 for seen in self.open.values())
         best = "" if self.best is None else f"   best so far {self.best:.4f}"
-        return f"{self.done} of {self.trials} trials{self.where}{best}   {running} running   {self._left()}"
+        at_work = f"   {running} running" if running else ""  # none between two trials, nor before a first validation
+        return f"{self.done} of {self.trials} trials{self.where}{best}{at_work}   {self._left()}"
 
     def _outcome(self) -> str:
         """The line that stays."""

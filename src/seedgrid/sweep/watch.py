@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from pydantic import Field
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 
 from seedgrid.errors import plain_exit
-from seedgrid.records.store import find_sweeps
+from seedgrid.records.store import ENDED, find_sweeps
 from seedgrid.settings import SettingsGroup, read_config
 from seedgrid.sweep.status import RunningTrial, SweepStatus, SweepWatch
 from seedgrid.wording import count, hours, percent
@@ -100,29 +101,30 @@ def _page(sweeps: list[SweepStatus]) -> RenderableType:
     return Group(*blocks[1:])
 
 
-def _facts(sweep: SweepStatus) -> Table:
-    facts = Table.grid(padding=(0, 2))
+def _facts(sweep: SweepStatus) -> str:
+    facts = {}
+    over = sweep.counts.keys() <= {*ENDED}
     if sweep.best is not None:
         score, seeds = sweep.best
         named = ", ".join(f"{name} {seed}" for name, seed in seeds if seed or name != "dropout")
-        facts.add_row("", "best so far", f"{score:.4f} {sweep.metric}   {named}")
+        facts["best found" if over else "best so far"] = f"{score:.4f} {sweep.metric}   {named}"
     if sweep.mean is not None:
-        facts.add_row("", "mean", f"{sweep.mean:.4f} of the finished")
+        facts["mean"] = f"{sweep.mean:.4f}" + ("" if over else " of the finished")
     workers = str(sweep.workers)
     if sweep.trials_per_hour is not None:
         digits = 0 if sweep.trials_per_hour >= 10 else 1
         workers += f", at their pace {sweep.trials_per_hour:,.{digits}f} full trainings an hour"
-    facts.add_row("", "workers", workers)
+    facts["workers"] = workers
     if sweep.seconds_left is not None:
         what = "" if sweep.planned else " (of the trials that run now; others may follow)"
-        facts.add_row("", "expected end", f"{_clock(sweep.seconds_left)}, in {hours(sweep.seconds_left)}{what}")
+        facts["expected end"] = f"{_clock(sweep.seconds_left)}, in {hours(sweep.seconds_left)}{what}"
     elif sweep.workers:
-        facts.add_row("", "expected end", "known after the first validations")
-    return facts
+        facts["expected end"] = "known after the first validations"
+    return "\n".join(f"  {name:12}  {fact}" for name, fact in facts.items())
 
 
-def _table(trials: tuple[RunningTrial, ...]) -> Table:
-    table = Table(box=None, header_style="", padding=(0, 2))
+def _table(trials: tuple[RunningTrial, ...]) -> Padding:
+    table = Table(box=None, header_style="", padding=(0, 2), pad_edge=False)
     table.add_column("running")
     for name in ("step", "done", "best so far", "left"):
         table.add_column(name, justify="right")
@@ -134,7 +136,7 @@ def _table(trials: tuple[RunningTrial, ...]) -> Table:
             "" if trial.best is None else f"{trial.best:.4f}",
             "" if trial.seconds_left is None else hours(trial.seconds_left),
         )
-    return table
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _clock(seconds: float) -> str:
