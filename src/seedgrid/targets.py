@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from seedgrid.errors import InputError, one_line
+
+_current: set[str] = set()  # modules of the user's that are as their files are
+
+
+def forget() -> None:
+    """Before another command of this process: the user may have edited a file since it was imported."""
+    _current.clear()
 
 
 def find(key: str, config: Mapping[str, Any]) -> Any:
@@ -30,6 +38,7 @@ def find(key: str, config: Mapping[str, Any]) -> Any:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # the last: a file of the user's hides no package
     try:
+        _refresh(name)
         return pkgutil.resolve_name(name)
     except Exception as error:  # whatever a module does when it is imported
         raise InputError(
@@ -55,3 +64,16 @@ def make(key: str, config: Mapping[str, Any], *more: Any, **extra: Any) -> Any:
     except InstantiationException as error:
         cause = error.__cause__ or error
         raise InputError(f"{key}: {config['_target_']} could not be made ({one_line(cause)})") from error
+
+
+def _refresh(name: str) -> None:
+    """Import a module of the user's anew where an earlier command, or the user, had imported it."""
+    parts = name.split(".")
+    for count in range(1, len(parts)):
+        module = sys.modules.get(".".join(parts[:count]))
+        file = getattr(module, "__file__", None)
+        if file is None or module.__name__ in _current or "site-packages" in file:
+            continue
+        if Path(file).is_relative_to(Path.cwd()):
+            importlib.reload(module)
+    _current.update(".".join(parts[:count]) for count in range(1, len(parts)))

@@ -26,6 +26,7 @@ from hydra.core.utils import JobRuntime
 from hydra.types import HydraContext, RunMode
 from joblib.externals.loky import reusable_executor
 
+from seedgrid import targets
 from seedgrid.command_line import refusal
 from seedgrid.commands import COMMANDS
 from seedgrid.composition import composing, explain, is_hydras
@@ -181,6 +182,7 @@ def _as_it_was() -> Iterator[None]:
     for kind in (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase):
         Singleton._instances.pop(kind, None)
     _end_workers()  # of the caller's: they may have imported other code, in another folder
+    targets.forget()
     if "seedgrid.training.borrowed" in sys.modules:
         sys.modules["seedgrid.training.borrowed"].forget()
     try:

@@ -129,7 +129,8 @@ module.load_state_dict(load_file("best_model/model.safetensors"))
         """The classes, their arguments, and the files that they are written in; the data's by their own digest."""
         asked = self.settings.training
         own = asked.model_dump(mode="json", exclude=_NO_IDENTITY)
-        own |= {"module": asked.module, "callbacks": asked.callbacks, "data": fingerprint or asked.data}
+        own |= _flat("module", asked.module) | _flat("callbacks", asked.callbacks)
+        own |= _flat("data", asked.data) if fingerprint is None else {"data": fingerprint}
         targets = list(_targets("training.module", asked.module))
         for name, callback in asked.callbacks.items():
             targets += _targets(f"training.callbacks.{name}", callback)
@@ -352,6 +353,14 @@ def _examples(loaders: Any) -> int | None:
         return sum(len(loader.dataset) for loader in every)
     except (AttributeError, TypeError):
         return None
+
+
+def _flat(key: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's values by dotted keys."""
+    flat = {}
+    for name, value in config.items():
+        flat |= _flat(f"{key}.{name}", value) if isinstance(value, Mapping) else {f"{key}.{name}": value}
+    return flat
 
 
 def _targets(key: str, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
