@@ -18,6 +18,7 @@ from seedgrid.errors import InputError
 from seedgrid.records import index as index_module
 from seedgrid.records.index import Index
 from seedgrid.records.store import (
+    Sweep,
     check_finished,
     read_seeds,
     read_sweep,
@@ -203,6 +204,21 @@ def test_a_sweep_has_a_row_per_evaluation(sweep):
     assert of_last["score"].tolist() == [0.9, 0.6, 0.8, 0.7, 0.8]
     np.testing.assert_array_equal(of_last["best_so_far"], [np.nan, 0.6, 0.8, 0.8, 0.8])
     assert of_last["loss"].tolist() == pytest.approx([0.7, 0.65, 0.6, 0.55, 0.5])
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_predictions_are_read_as_numpy_reads_them(tmp_path, write):
+    folder = tmp_path / trial_name(Seeds())
+    folder.mkdir()
+    logits = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    written = {"steps": np.arange(4), "logits": logits, "labels": np.array([0, 1, 1], np.int8), "turned": logits.T}
+    write(folder / "predictions.npz", **written, **{"a" * 40: np.zeros((0, 2)), "one": np.float64(0.5)})
+    read = Sweep(tmp_path, pd.DataFrame(), pd.DataFrame(), {}).predictions(Seeds())
+    with np.load(folder / "predictions.npz") as archive:
+        assert list(read) == list(archive)
+        for name, array in archive.items():
+            np.testing.assert_array_equal(read[name], array, strict=True)
+            assert read[name].flags["WRITEABLE"]
 
 
 def test_a_sweep_has_a_row_per_step_and_each_trials_predictions(sweep):

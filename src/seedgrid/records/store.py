@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from functools import cached_property, lru_cache
 from glob import glob
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -401,8 +403,25 @@ class Sweep:
 
     def predictions(self, seeds: Seeds) -> dict[str, np.ndarray]:
         """A trial's ``steps``, ``logits`` (evaluations x examples x classes) and ``labels`` (examples)."""
-        with np.load(self.folder / trial_name(seeds) / "predictions.npz") as archive:
-            return dict(archive)
+        with ZipFile(self.folder / trial_name(seeds) / "predictions.npz") as archive:
+            return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+
+
+def _array(content: bytes) -> np.ndarray:
+    """An array of an ``.npz``, in a third of the time of ``np.load``, which parses the same header for each trial."""
+    if content[6:8] != b"\1\0":
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, fortran_order, dtype = _layout(content[:start])
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if fortran_order else "C")
+    return array.copy(order="K")
+
+
+@lru_cache(maxsize=64)
+def _layout(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    file = io.BytesIO(header)
+    np.lib.format.read_magic(file)
+    return np.lib.format.read_array_header_1_0(file)
 
 
 def read_sweep(folder: Path | str) -> Sweep:
