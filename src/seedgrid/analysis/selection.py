@@ -155,15 +155,23 @@ def _scores_on_halves(
         second = np.stack([metric(predictions[..., ~half], labels[~half]) for half in halves], axis=-1)
         return first, second, metric(predictions, labels)
     whole = score(predictions, labels, metric)
-    classes = max(2, int(predictions.max()) + 1, int(labels.max()) + 1)
     weight = np.concatenate([first_half, ~first_half], axis=1).astype(np.float32)  # exact up to 2^24 examples
     rows = predictions.reshape(-1, len(labels))
+    if metric == "accuracy":  # the same without telling the classes apart, in a third of the time
+        scores = ((rows == labels).astype(np.float32) @ weight).astype(float) / weight.sum(axis=0).astype(float)
+    else:
+        scores = score_of_counts(_counts_on_halves(rows, labels, weight), metric)
+    first, second = np.split(scores.reshape(*predictions.shape[:2], -1), 2, axis=-1)
+    return first, second, whole
+
+
+def _counts_on_halves(rows: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> ClassCounts:
+    """Counts of each row's examples by class, in each of the sets that the columns of ``weight`` stand for."""
+    classes = max(2, int(rows.max()) + 1, int(labels.max()) + 1)
     right = np.stack([(rows[:, labels == c] == c).astype(np.float32) @ weight[labels == c] for c in range(classes)], -1)
     predicted = np.stack([(rows == c).astype(np.float32) @ weight for c in range(classes)], axis=-1)
     true = np.stack([weight[labels == c].sum(axis=0) for c in range(classes)], axis=-1)
-    scores = score_of_counts(ClassCounts(right.astype(float), predicted.astype(float), true.astype(float)), metric)
-    first, second = np.split(scores.reshape(*predictions.shape[:2], -1), 2, axis=-1)
-    return first, second, whole
+    return ClassCounts(right.astype(float), predicted.astype(float), true.astype(float))
 
 
 def _read_by_rank(chosen_on: np.ndarray, read_on: np.ndarray) -> np.ndarray:
