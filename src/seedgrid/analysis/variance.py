@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -406,7 +407,16 @@ def permutation_test(
         raise ValueError(f'scheme is {scheme!r}; allowed are "within" and "all"')
     if shuffles < 1:
         raise ValueError(f"shuffles is {shuffles}; at least 1 is needed")
-    rows = _rows(_checked(grid), axis)
+    scores = np.ascontiguousarray(_checked(grid))
+    return _permutation_test(scores.tobytes(), scores.shape, axis, scheme, shuffles, seed)
+
+
+@lru_cache(maxsize=8)  # a report asks twice for the same: for which seed matters, and for the best against the worst
+def _permutation_test(
+    grid: bytes, shape: tuple[int, ...], axis: Axis, scheme: Scheme, shuffles: int, seed: int
+) -> PermutationTest:
+    """:func:`permutation_test` of a grid's bytes."""
+    rows = _rows(np.frombuffer(grid).reshape(shape), axis)
     rows = rows[np.isfinite(rows).any(axis=1)]
     present = np.isfinite(rows)
     if rows.shape[0] < 2:

@@ -14,7 +14,8 @@ from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import BEST, WORST, panel_each, score_axis, set_title
 from seedgrid.report.section import Section, of_each, rows
 from seedgrid.report.sections.available import grid_scores
-from seedgrid.wording import p_value, percent
+from seedgrid.report.sections.variance import shuffles_of
+from seedgrid.wording import listed, p_value, percent
 
 # A density of fewer different scores says more about the kernel than about the trials.
 _LEAST_FOR_DENSITY = 5
@@ -52,17 +53,19 @@ def best_and_worst_seeds(
         for axis, seeds in zip(AXES, scores.shape, strict=False):
             try:
                 if seeds > 1:
-                    tests = best_against_worst(scores, axis, shuffles=shuffles, seed=seed)
+                    tests = best_against_worst(scores, axis, shuffles=min(shuffles, shuffles_of(study)), seed=seed)
                     found.append((study, _Extremes(study, axis, tests)))
             except ValueError as error:
                 missing.append(f"{study.name}: {axis} seeds are not compared: {error}")
+    numbers = sorted({result.tests.corrected.shuffles for _, result in found}, reverse=True)
     tests = "table-4", "Best against worst seed"
     densities = "figure-3", "Scores of the best and the worst seed"
     if not found:
         return Section(*tests, missing=missing), Section(*densities, missing=missing)
     caption = (
         "The seed with the highest and the one with the lowest mean score (Dodge et al. 2020, Table 4). Quote p "
-        f"(permutation): it compares the range of all seeds' means with that of {shuffles:,} shuffled grids, each of "
+        f"(permutation): it compares the range of all seeds' means with that of "
+        f"{listed([f'{number:,}' for number in numbers])} shuffled grids, each of "
         "which has a best and a worst seed of its own, so it allows for these two having been picked after seeing the "
         "scores; shuffled within the other seeds, or over all trials where those do not link all rows. p (ANOVA) is "
         "the paper's: one-way, between the trials of the two seeds as if picked beforehand, so it is too small. "

@@ -60,6 +60,11 @@ def _shares(study: FinishedTrials, level: float, seed: int) -> tuple[Components,
     return parts, _rows(study, parts, seed)
 
 
+def shuffles_of(study: FinishedTrials) -> int:
+    """How often the scores of a sweep are shuffled in each permutation test of a grid."""
+    return max(1_000, min(_SHUFFLES, _MOST_SHUFFLED // len(study.trials)))
+
+
 def _name(source: str) -> str:
     if source == "residual":
         return source
@@ -68,7 +73,7 @@ def _name(source: str) -> str:
 
 def _rows(study: FinishedTrials, parts: Components, seed: int) -> list[dict[str, object]]:
     grid = study.grid
-    shuffles = max(1_000, min(_SHUFFLES, _MOST_SHUFFLED // len(study.trials)))
+    shuffles = shuffles_of(study)
     rows = []
     for part in parts.every:
         within = everywhere = seeds = None
