@@ -71,6 +71,14 @@ def test_full_training_is_the_expected_best_of_start_trials(decimals):
         assert trained == pytest.approx(expected[start - 1], rel=0, abs=1e-11)
 
 
+def test_where_early_scores_tell_nothing_the_kept_are_random_ones_of_ten_thousand():
+    curves = np.random.default_rng(1).normal(size=(10_000, 2)).round(1)
+    curves[:, 0] = curves.min()
+    expected = expected_max(curves[:, 1])
+    for start, keep in ((2, 1), (200, 1), (200, 100), (200, 199)):
+        assert expected_best(curves, start, 1, keep) == pytest.approx(expected[keep - 1], rel=0, abs=1e-12)
+
+
 def test_starting_all_trials_leaves_nothing_to_chance_without_ties():
     curves = np.random.default_rng(2).normal(size=(40, 6))
     best_so_far = np.maximum.accumulate(curves, axis=1)

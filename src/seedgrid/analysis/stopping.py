@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import gammaln
 
 from seedgrid.analysis.expected import expected_max
 
 # exp(-40) = 4e-18 of a score's range is below float64's rounding.
 _NEGLIGIBLE = 4e-18
+_LOG_NEGLIGIBLE = -60.0  # of one chance among as many as there are trials, times those kept
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def expected_best(curves: np.ndarray, start: int, stop_at: int, keep: int) -> fl
     A NaN evaluation never counts; a trial without any finite evaluation up to ``stop_at`` ranks last. Leave out trials
     that are still running: they would count as ended.
 
-    Time grows as the number of distinct partial scores times that of distinct final scores, at most N squared.
+    Time grows as the number of different partial scores times that of different final scores, at most N squared.
 
     Args:
         curves: trials x evaluations, scores of any sign.
@@ -126,7 +128,7 @@ def best_plans(
     Trials are drawn without replacement, unlike in the paper, so no more than N can be started, and no more than N/2 in
     the halves: with few trials the best plan may be one that the population was too small to contain.
 
-    Budgets 1 to 30 on 30 evaluations take some 10 s for 625 trials whose scores all differ, 70 s for 2,100 and 20 s for
+    Budgets 1 to 30 on 30 evaluations take some 4 s of a core for 625 trials whose scores all differ, and 3 s for
     100,000 with 200 different scores (``benchmarks/plan_figure6.py``): time grows with the number of different scores,
     squared. A metric on some hundred examples has few; round the scores of very many trials on many examples.
 
@@ -295,51 +297,43 @@ def _honest_values(
 
 
 def _expected_outcomes(best_so_far: np.ndarray, stop_at: int, start_keep: np.ndarray) -> np.ndarray:
-    """Expected outcome for each row (start, keep): the sum over the last kept trial's rank of chance times outcome."""
-    partial, final = best_so_far[:, stop_at - 1], best_so_far[:, -1]
-    trials = len(final)
-    keeps, row = np.unique(start_keep[:, 1], return_inverse=True)
-    outcome = _outcome_by_cut(np.where(np.isnan(partial), -np.inf, partial), final, keeps)
+    """Expected outcome for each row (start, keep).
 
-    log_factorial = gammaln(np.arange(trials + 1) + 1.0)
-    rank = np.arange(1, trials + 1)
-    expected = np.empty(len(start_keep))
-    for i, (start, keep) in enumerate(start_keep):
-        # P(the keep-th best drawn is the trial of this rank) = C(rank-1, keep-1) C(N-rank, start-keep) / C(N, start);
-        # factors without rank cancel.
-        possible = rank[keep - 1 : trials - start + keep]
-        log_chance = (
-            log_factorial[possible - 1]
-            - log_factorial[possible - keep]
-            + log_factorial[trials - possible]
-            - log_factorial[trials - possible - start + keep]
-        )
-        chance = np.exp(log_chance - log_chance.max())
-        expected[i] = chance @ outcome[row[i], possible - 1] / chance.sum()
-    return expected
-
-
-def _outcome_by_cut(partial: np.ndarray, final: np.ndarray, keeps: np.ndarray) -> np.ndarray:
-    """Expected best final score of the kept trials, given the rank of the last of them by partial score.
-
-    Trials with the same partial score are ranked among themselves at random. If the last kept has rank r in such a
-    group of ``size`` trials with ``above`` trials before it, the kept are x of those above and y of the group, both
-    drawn at random, x + y = keep; y is hypergeometric, as the others kept lie anywhere among the r - 1 ranks before.
-
-    Args:
-        partial: trials, the scores that rank.
-        final: trials, the scores that count.
-        keeps: numbers of kept trials, ascending.
-
-    Returns:
-        keeps x ranks; 0 where the rank is below the number kept.
+    Trials with the same partial score are a group, ranked among themselves at random. The last of the kept lies in one
+    group: then all x that were drawn of the ``above`` trials before it are kept, and y = keep - x of the at least y
+    that were drawn of its ``size`` trials. Which trials these are is left to chance, so that the outcome is the best of
+    x random trials of those above and of y random ones of the group; it is summed over groups and x, with the chance of
+    each. The chance is that of x among ``start`` draws, times that of drawing y of the group, by then, before more than
+    start - keep of the trials behind it (a negative hypergeometric distribution).
     """
+    partial, final = best_so_far[:, stop_at - 1], best_so_far[:, -1]
+    partial = np.where(np.isnan(partial), -np.inf, partial)
     trials = len(final)
-    log_factorial = gammaln(np.arange(trials + 1) + 1.0)
+    start, keep = start_keep.T
+    most_kept, most_left = int(keep.max()), int((start - keep).max())
 
-    def log_choose(n: np.ndarray | int, k: np.ndarray | int) -> np.ndarray:
-        ways = log_factorial[n] - log_factorial[np.minimum(k, n)] - log_factorial[np.maximum(n - k, 0)]
-        return np.where(k > n, -np.inf, ways)
+    # Log of n (n - 1) ... (n - k + 1), k = 0, 1, ...: more exact than differences of log-factorials of many trials.
+    # Where k is above n it is far below any chance, but finite, as one is taken from another.
+    most_drawn = most_kept + most_left
+    logs = np.log(np.maximum(np.arange(-most_drawn, trials + 1), 1e-300))
+
+    def log_falling(n: int, most: int) -> np.ndarray:
+        return np.append(0.0, np.cumsum(logs[n + most_drawn : n + most_drawn - most : -1]))
+
+    # A pair for each row and each x < keep, by y: those that a small group can have come first.
+    row = np.repeat(np.arange(len(keep)), keep)
+    x = np.arange(len(row)) - np.repeat(np.cumsum(keep) - keep, keep)
+    by_y = np.argsort(keep[row] - x, kind="stable")
+    row, x = row[by_y], x[by_y]
+    y, left = keep[row] - x, (start - keep)[row]
+    log_factorial = gammaln(np.arange(most_drawn + 1) + 1.0)
+    drawn_behind = y + left  # not above the group
+    log_orders = log_factorial[start[row]] - log_factorial[x] - log_factorial[drawn_behind]
+    log_orders -= log_falling(trials, most_drawn)[start[row]]
+    # Ways to have y - 1 of the group and any number of others before the y-th of the group.
+    others = np.arange(most_left + 1)
+    before = np.arange(most_kept)[:, None]
+    log_mixed = log_factorial[before + others] - log_factorial[before] - log_factorial[others]
 
     values, level = np.unique(-final, return_inverse=True)  # level 0 is the highest score
     steps = np.diff(values)
@@ -348,37 +342,36 @@ def _outcome_by_cut(partial: np.ndarray, final: np.ndarray, keeps: np.ndarray) -
     level = level[by_rank]
     _, first, sizes = np.unique(-partial[by_rank], return_index=True, return_counts=True)
 
-    outcome = np.zeros((len(keeps), trials))
+    expected, total = np.zeros((2, len(keep)))
     lower_above = np.zeros(len(steps))  # trials above the group with a final score below each step
     for above, size in zip(first.tolist(), sizes.tolist(), strict=True):
         members = level[above : above + size]
         lower_here = size - np.cumsum(np.bincount(members, minlength=len(values)))[:-1].astype(np.float64)
-        fewest, most = max(0, int(keeps[0]) - size), min(above, int(keeps[-1]) - 1)
-        if fewest <= most:
+        behind = trials - above
+        log_behind = log_falling(behind, most_drawn)
+        few = np.searchsorted(y, size, side="right")
+        log_chance = log_orders[:few] + log_falling(above, most_kept)[x[:few]] + log_behind[drawn_behind[:few]]
+        pairs = np.flatnonzero(log_chance > _LOG_NEGLIGIBLE)
+        if len(pairs):
+            most_here = min(size, most_kept)
+            log_others = log_mixed[:most_here] + log_falling(size, most_here)[1:, None]
+            log_others += log_falling(behind - size, most_left)
+            log_others -= sliding_window_view(log_behind, most_left + 1)[1 : most_here + 1]
+            reached = np.cumsum(np.exp(log_others), axis=1)  # y - 1, others at most
+            chance = np.exp(log_chance[pairs]) * reached[y[pairs] - 1, left[pairs]]
+            fewest, most = int(x[pairs].min()), int(x[pairs].max())
             # P(x kept from above all lie below the step), for x = fewest ... most, then the same for y of the group.
-            none_above = np.empty((most - fewest + 1, len(steps)))
-            none_above[0] = np.exp(log_choose(lower_above.astype(int), fewest) - log_choose(above, fewest))
-            used = np.count_nonzero(none_above[0] > _NEGLIGIBLE)
-            x = np.arange(fewest, most)[:, None]
-            none_above = none_above[:, :used]
-            none_above[1:] = (lower_above[:used] - x) / (above - x)
+            used = np.count_nonzero((lower_above / max(above, 1)) ** fewest > _NEGLIGIBLE)
+            lower = lower_above[:used]
+            drawn = np.arange(most)[:, None]
+            none_above = np.empty((most - fewest + 1, used))
+            none_above[0] = np.prod(np.maximum(lower - drawn[:fewest], 0) / (above - drawn[:fewest]), axis=0)
+            none_above[1:] = (lower - drawn[fewest:]) / (above - drawn[fewest:])
             np.cumprod(none_above, axis=0, out=none_above)
-            y = np.arange(min(size, int(keeps[-1])))[:, None]
-            none_here = np.cumprod((lower_here[:used] - y) / (size - y), axis=0)
+            drawn = np.arange(int(y[pairs].max()))[:, None]
+            none_here = np.cumprod((lower_here[:used] - drawn) / (size - drawn), axis=0)
             best = highest - (none_above * steps[:used]) @ none_here.T  # x - fewest, y - 1
-            if size == 1:
-                possible = (keeps > fewest) & (keeps <= most + 1)
-                outcome[possible, above] = best[keeps[possible] - 1 - fewest, 0]
-                lower_above += lower_here
-                continue
-            before = np.arange(size)[:, None]  # members of the group ranked before the last kept
-            for row, keep in enumerate(keeps.tolist()):
-                y_kept = np.arange(max(1, keep - most), min(keep - fewest, size) + 1)
-                log_chance = log_choose(before, y_kept - 1) + log_choose(above, keep - y_kept)
-                reachable = np.count_nonzero(before < keep - 1 - above)  # ranks below keep cannot be the last kept
-                log_chance = log_chance[reachable:] - log_choose(above + before[reachable:], keep - 1)
-                outcome[row, above + reachable : above + size] = (
-                    np.exp(log_chance) @ best[keep - y_kept - fewest, y_kept - 1]
-                )
+            expected += np.bincount(row[pairs], chance * best[x[pairs] - fewest, y[pairs] - 1], len(keep))
+            total += np.bincount(row[pairs], chance, len(keep))
         lower_above += lower_here
-    return outcome
+    return expected / total
