@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import gammaln
 
 from seedgrid.analysis.expected import expected_max
@@ -356,7 +355,7 @@ def _expected_outcomes(best_so_far: np.ndarray, stop_at: int, start_keep: np.nda
             most_here = min(size, most_kept)
             log_others = log_mixed[:most_here] + log_falling(size, most_here)[1:, None]
             log_others += log_falling(behind - size, most_left)
-            log_others -= sliding_window_view(log_behind, most_left + 1)[1 : most_here + 1]
+            log_others -= log_behind[before[:most_here] + 1 + others]
             reached = np.cumsum(np.exp(log_others), axis=1)  # y - 1, others at most
             chance = np.exp(log_chance[pairs]) * reached[y[pairs] - 1, left[pairs]]
             fewest, most = int(x[pairs].min()), int(x[pairs].max())
