@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from seedgrid.records.store import trial_lock
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.summary import summarize
-from seedgrid.training.text.model.network import build_network
+from seedgrid.training.kinds import training_of
 from seedgrid.trials.best_model import keep_if_best
 from seedgrid.trials.preparation import prepare
 
@@ -57,17 +58,15 @@ def test_trials_that_were_killed_are_counted_as_interrupted(write_sweep, setting
     assert "6 trials, 4 completed, 2 interrupted\n" in say()[1]
 
 
-def test_a_model_that_is_not_of_the_best_trial_is_not_called_the_best(
-    tiny, tiny_model, settings_of, write_sweep, tmp_path, capsys
-):
+def test_a_model_that_is_not_of_the_best_trial_is_not_called_the_best(tiny, settings_of, write_sweep, tmp_path, capsys):
     settings = settings_of([*tiny, f"sweep={tmp_path / 'sweep'}"])
     prepared = prepare(settings)
     sweep = write_sweep(Path(settings.sweep), 2, 1)  # without models, as keep_best=false leaves it
 
     def said_of(score):
         facts = {"score": score, "metric": "accuracy", "task": "grammar", "model": "tiny", "step": 10, "epoch": 1.0}
-        network = build_network(tiny_model, ("bad", "good"), init_seed=0)
-        keep_if_best(sweep, network, tiny_model, 64, facts | {"init": 0, "order": 0, "dropout": 0})
+        run = training_of(settings).begin(prepared, torch.device("cpu"), None)
+        keep_if_best(sweep, run, "", facts | {"init": 0, "order": 0, "dropout": 0}, run.weights())
         summarize(settings, [], prepared, {}, redraw=False)
         return capsys.readouterr()
 

@@ -37,7 +37,7 @@ class OwnTraining(Training):
 
     def look(self, device: str, precision: str) -> Facts:
         from seedgrid.training import borrowed
-        from seedgrid.training.own.order import generators_kept, order_matters
+        from seedgrid.training.own.order import check_loader, generators_kept, order_matters
 
         borrowed.note()
         self.device, self.precision = device, precision
@@ -50,7 +50,7 @@ class OwnTraining(Training):
             loader = data.train_dataloader()
             validation = data.val_dataloader()
             fingerprint = str(data.fingerprint()) if hasattr(data, "fingerprint") else None
-        _check(loader)
+        check_loader(loader)
         batches = len(loader)
         if not batches:
             raise InputError("training.data: train_dataloader has no batch; give examples, or drop_last=False")
@@ -338,12 +338,6 @@ def rehearse(settings: OwnSettings, device: str, precision: str, steps: int, who
         trainer.fit(module, datamodule=data)
     seconds = watch.batch_seconds() * settings.training.accumulate_grad_batches
     return Rehearsal(tuple(watch.metrics), watch.predictions, seconds, watch.validation_seconds)
-
-
-def _check(loader: Any) -> None:
-    from seedgrid.training.own.order import check_loader
-
-    check_loader(loader)
 
 
 def _examples(loaders: Any) -> int | None:
