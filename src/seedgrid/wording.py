@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+DECIMALS = 4  # of a score, unless its size asks for others
+_MOST_DECIMALS, _MOST_DIGITS = 8, 9
+
 
 def count(number: int, what: str = "trial") -> str:
     """Such as "1 trial" and "25 trials"."""
@@ -35,3 +38,15 @@ def hours(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with so many decimals, fewer beyond nine digits; as a power of ten where that takes too many."""
+    if not math.isfinite(value):
+        return f"{value}"
+    if value == 0:
+        decimals = min(decimals, DECIMALS)
+    digits = len(f"{abs(value):.0f}")
+    if decimals > _MOST_DECIMALS or digits > _MOST_DIGITS:
+        return f"{value:.{DECIMALS - 1}e}"
+    return f"{value:,.{min(decimals, _MOST_DIGITS - digits)}f}"

@@ -11,10 +11,9 @@ from scipy import special, stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from seedgrid.analysis.expected import expected_max, expected_max_interval
+from seedgrid.analysis.rounding import significant_decimals
 from seedgrid.analysis.variance import AXES, Components, GridMean, grid_mean, shared_seeds
 
-# What subtraction adds to two equal floats, for scores up to 100, is far below the 12th decimal.
-_DECIMALS = 12
 # Values that one block of redrawn seeds holds at once: 8 MB.
 _BLOCK = 1_000_000
 # Different scores that redrawn curves are summed over. Beyond so many, some are left out: the curves then err alike for
@@ -430,8 +429,9 @@ def _aligned(a: LabelledGrid, b: LabelledGrid) -> tuple[NDArray[np.float64], NDA
 def _difference(
     of_a: NDArray[np.float64], of_b: NDArray[np.float64], paired: bool, level: float
 ) -> tuple[Difference, Variances]:
+    decimals = significant_decimals(np.concatenate([of_a.ravel(), of_b.ravel()]))
     if paired:
-        mean = grid_mean(np.round(of_a - of_b, _DECIMALS))
+        mean = grid_mean(np.round(of_a - of_b, decimals))
         value, error, degrees, variances = mean.value, mean.standard_error, mean.degrees, _by_source(mean.variances)
     else:
         means = grid_mean(of_a), grid_mean(of_b)
@@ -452,7 +452,7 @@ def _difference(
         half = float(stats.t.ppf((1 + level) / 2, degrees)) * error
         limits, p = (value - half, value + half), 2 * float(stats.t.sf(abs(t), degrees))
     else:
-        equal = abs(value) < 10**-_DECIMALS
+        equal = abs(value) < 10.0**-decimals
         t, limits, p = float("nan"), (float("nan"), float("nan")), 1.0 if equal else float("nan")
     return Difference(value, error, degrees, *limits, t, p), variances
 
@@ -492,7 +492,7 @@ def _chance(of_a: NDArray[np.float64], of_b: NDArray[np.float64], paired: bool, 
         return Chance(value, *limits, 0.5 ** (independent - 1))
     error = _difference(wins_a, wins_b, paired, level)[0]
     if error.standard_error == 0:
-        return Chance(value, float("nan"), float("nan"), 1.0 if abs(value - 0.5) < 10**-_DECIMALS else float("nan"))
+        return Chance(value, float("nan"), float("nan"), 1.0 if abs(value - 0.5) < 1e-12 else float("nan"))
     odds = special.logit(value)
     spread = error.standard_error / (value * (1 - value))
     half = float(stats.t.ppf((1 + level) / 2, error.degrees)) * spread
@@ -548,7 +548,7 @@ def _expected_best(
         tail = float(stats.norm.sf(stats.norm.ppf((1 + level) / 2) * np.sqrt((seeds + 1) / (seeds - 1))))
         lower[:trusted], upper[:trusted] = np.quantile(redrawn, [tail, 1 - tail], axis=0) + shift
         # Where nothing was redrawn but equal scores, there is no error to go by.
-        still = np.ptp(redrawn, axis=0) <= 10**-_DECIMALS
+        still = np.ptp(redrawn, axis=0) <= 10.0 ** -significant_decimals(np.concatenate(scores))
         lower[:trusted][still] = upper[:trusted][still] = np.nan
     a_leads = tuple(int(budget) for budget in budgets[lower > 0])
     b_leads = tuple(int(budget) for budget in budgets[upper < 0])

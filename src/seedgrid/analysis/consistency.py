@@ -17,7 +17,7 @@ class Agreement:
         per_example: length examples; share of the pairs of trials that predict the same class. NaN with one trial.
         mean: mean of ``per_example``.
         flipped: share of examples on which not all trials predict the same class. NaN with one trial.
-        single: mean score of single trials.
+        single: mean score of single trials; this and the scores below are NaN without a metric.
         majority: score of the class that most trials predict, of classes with equal votes the lowest-numbered.
         tied: share of examples on which the majority was decided by that rule.
         averaged: score of the highest mean logit over trials; NaN if predictions were given instead of logits.
@@ -32,7 +32,7 @@ class Agreement:
     averaged: float
 
 
-def agreement(outputs: np.ndarray, labels: np.ndarray, metric: str = "accuracy") -> Agreement:
+def agreement(outputs: np.ndarray, labels: np.ndarray, metric: str | None = "accuracy") -> Agreement:
     """Agreement of trials on single examples, in closed form from the votes for each class.
 
     Scores say how good trials are, not whether they are right about the same examples (Zhou et al., Bui et al. 2025):
@@ -42,7 +42,7 @@ def agreement(outputs: np.ndarray, labels: np.ndarray, metric: str = "accuracy")
         outputs: one evaluation of each trial: float logits, trials x examples x classes, or integer predictions, trials
             x examples.
         labels: examples, integer classes from 0.
-        metric: as ``scores.score`` takes.
+        metric: as ``scores.score`` takes; None: no scores.
 
     Returns:
         Agreement and scores; with one trial there is no pair, and the ensembles are that trial.
@@ -71,13 +71,17 @@ def agreement(outputs: np.ndarray, labels: np.ndarray, metric: str = "accuracy")
     else:
         per_example, flipped = np.full(len(labels), np.nan), float("nan")
     logits_given = np.issubdtype(outputs.dtype, np.floating)
-    mean_logits = outputs.mean(axis=0, dtype=np.float64) if logits_given else None
+    mean_logits = outputs.mean(axis=0, dtype=np.float64) if logits_given and metric is not None else None
+
+    def scored(predictions: np.ndarray) -> np.ndarray:
+        return np.array(np.nan) if metric is None else score(predictions, labels, metric)
+
     return Agreement(
         per_example=per_example,
         mean=float(per_example.mean()),
         flipped=flipped,
-        single=float(score(predictions, labels, metric).mean()),
-        majority=float(score(votes.argmax(axis=1), labels, metric)),
+        single=float(scored(predictions).mean()),
+        majority=float(scored(votes.argmax(axis=1))),
         tied=float(((votes == most[:, None]).sum(axis=1) > 1).mean()),
-        averaged=float(score(mean_logits.argmax(axis=1), labels, metric)) if logits_given else float("nan"),
+        averaged=float("nan") if mean_logits is None else float(scored(mean_logits.argmax(axis=1))),
     )

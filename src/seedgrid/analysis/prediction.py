@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from seedgrid.analysis.rounding import significant_decimals
+
 # Shares of variance of init and of order that are averaged over, in steps of 0.1; what is left, at least 0.1, is the
 # residual's. No share is 0, so that all shares give a system of equations of the same size.
 _SHARES = np.array([(init, order) for init in range(5, 86, 10) for order in range(5, 91 - init, 10)]) / 100
@@ -104,5 +106,5 @@ def promising_pairs(partial: ArrayLike, count: int, seed: int = 0) -> NDArray[np
         raise ValueError(f"count is {count}; give 0 to {len(pairs)}, the number of pairs not started")
     pairs = np.random.default_rng(seed).permutation(pairs)
     # Equal predictions may differ by rounding, which must not order them.
-    falling = -np.round(predicted[tuple(pairs.T)], 12)
+    falling = -np.round(predicted[tuple(pairs.T)], significant_decimals(partial))
     return pairs[np.argsort(falling, kind="stable")][:count]

@@ -92,19 +92,19 @@ def score(predictions: np.ndarray, labels: np.ndarray, metric: str) -> np.ndarra
 
 def metric_range(metric: str) -> tuple[float, float]:
     """Lowest and highest value that a score can have; of a metric that ``score`` does not know, no limits."""
-    if metric not in _METRICS:
+    if metric not in METRICS:
         return -np.inf, np.inf
     return (-1.0, 1.0) if metric == "mcc" else (0.0, 1.0)
 
 
 def score_of_counts(counts: ClassCounts, metric: str) -> np.ndarray:
     """The score that belongs to counts by class; see ``score``."""
-    if metric not in _METRICS:
-        raise ValueError(f"metric '{metric}' is unknown; use one of {', '.join(_METRICS)}")
+    if metric not in METRICS:
+        raise ValueError(f"metric '{metric}' is unknown; use one of {', '.join(METRICS)}")
     classes = counts.true.shape[-1]
     if metric in ("f1", "acc_and_f1") and classes != 2:
         raise ValueError(f"metric '{metric}' is for two classes, here are {classes}; use accuracy, macro_f1 or mcc")
-    return _METRICS[metric](counts)
+    return METRICS[metric](counts)
 
 
 def _accuracy(counts: ClassCounts) -> np.ndarray:
@@ -138,7 +138,7 @@ def _matthews_correlation(counts: ClassCounts) -> np.ndarray:
     return np.where(variances > 0, covariance / np.sqrt(np.maximum(variances, 1)), 0.0)
 
 
-_METRICS = {
+METRICS = {
     "accuracy": _accuracy,
     "f1": _f1,
     "acc_and_f1": _accuracy_and_f1,

@@ -20,6 +20,7 @@ from seedgrid.analysis.expected import expected_max
 # exp(-40) = 4e-18 of a score's range is below float64's rounding.
 _NEGLIGIBLE = 4e-18
 _LOG_NEGLIGIBLE = -60.0  # of one chance among as many as there are trials, times those kept
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Plan:
         cost: what the assignment spends, in full trainings; below the budget only if nothing spends it exactly.
         expected: expected best score; None if no trials were given to say.
         full_training: expected best of as many full trainings as the budget pays for; None likewise.
+        best_possible: highest score there can be; None: there is no limit.
         honest: what the plan chosen on one half of the trials reaches on the other half, averaged over splits; None if
             no splits were asked for or the halves are smaller than the budget. ``expected`` is the best of many
             assignments valued on the trials that chose it, so it promises too much; this does not.
@@ -49,6 +51,7 @@ class Plan:
     expected: float | None = None
     full_training: float | None = None
     honest: float | None = None
+    best_possible: float | None = 1.0
 
     @property
     def in_full(self) -> bool:
@@ -62,11 +65,14 @@ class Plan:
 
     @property
     def error_reduction(self) -> float | None:
-        """Share of full training's error (1 - score) that the plan removes (the paper's Figure 6); 0 if it has none."""
-        if self.expected is None or self.full_training is None:
+        """Share of full training's error that the plan removes (the paper's Figure 6); 0 if it has none.
+
+        The error is what lies between a score and the best possible one, 1 - score in the paper; None without a limit.
+        """
+        if self.expected is None or self.full_training is None or self.best_possible is None:
             return None
-        error = 1 - self.full_training
-        return (self.expected - self.full_training) / error if error > 0 else 0.0
+        error = self.best_possible - self.full_training
+        return max(0.0, (self.expected - self.full_training) / error) if abs(error) > _ROUNDING else 0.0
 
 
 def expected_best(curves: np.ndarray, start: int, stop_at: int, keep: int) -> float:

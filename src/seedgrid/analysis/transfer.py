@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from seedgrid.analysis.rounding import significant_decimals
 from seedgrid.analysis.variance import Axis, seed_means
 
 
@@ -91,7 +92,7 @@ def seed_ranks(
         raise ValueError(f"the tasks have {len(common)} {axis} seeds in common; at least 2 are needed")
     means = np.array([[means_of[task][label] for label in common] for task in tasks])
     # Sums over orders of equal scores may differ in their last bits; such means are equal.
-    ranks = stats.rankdata(-np.round(means, 12), axis=1)
+    ranks = stats.rankdata([-np.round(of_task, significant_decimals(of_task)) for of_task in means], axis=1)
 
     ties = sum(float(np.sum(counts**3 - counts)) for counts in (np.unique(row, return_counts=True)[1] for row in ranks))
     number, size = len(tasks), len(common)
