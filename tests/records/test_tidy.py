@@ -136,12 +136,17 @@ LOSSES = "loss eval_loss val/loss valLoss MSELoss logloss perplexity test-ppl RM
 
 
 @pytest.mark.parametrize("metric", [*LOSSES.split(), "cross entropy"])
-def test_a_loss_is_refused_wherever_it_is_named(written, metric):
+def test_a_loss_is_refused_unless_the_direction_is_given(written, metric):
+    path = written("0.5\n0.6\n")
+    with pytest.raises(InputError, match=rf"^metric={re.escape(metric)}: .*the lower is better.*give direction=min"):
+        read(path, metric)
+    sweep = read_csv_trials(path, metric, None, 0.6, "min")
+    assert (sweep.direction, sweep.scale.best(sweep.trials["best_found"])) == ("min", 0.5)
+    assert sweep.trials["diverged"].tolist() == [False, True]
+    assert read_csv_trials(path, metric, None, None, "max").direction == "max"
     with pytest.raises(
-        InputError, match=rf"^metric={re.escape(metric)}: .*the lower is better.*its negative .* 1 - err"
+        InputError, match=r"trials.csv: unknown column .*; a loss is a score too, of which direction=min"
     ):
-        read(written("0.5\n0.6\n"), metric)
-    with pytest.raises(InputError, match=r"trials.csv, column '.*': of a loss or an error the lower is better"):
         read(written(f"init,order,{metric}\n0,0,0.5\n"))
 
 
@@ -384,7 +389,8 @@ def test_each_column_is_described_and_the_file_says_what_is_known_of_each_sweep(
     export_parquet([recorded, foreign], path)
     schema = pq.read_schema(path)
     assert schema.names == [
-        *("sweep", "task", "model", "recipe", "metric", *SEEDS, "status", "diverged", "total_steps", "trial_seconds"),
+        *("sweep", "task", "model", "recipe", "metric", "direction", "lowest_possible", "highest_possible", *SEEDS),
+        *("status", "diverged", "total_steps", "trial_seconds"),
         *("error", "step", "epoch", "loss", "accuracy", "score", "best_so_far", "seconds"),
     ]
     assert all(len(field.metadata[b"description"]) > 10 for field in schema)

@@ -23,13 +23,16 @@ def merge_rows(
     """All that is known of each step, by step."""
     rows: dict[int, dict[str, float]] = {}
     for step, loss, learning_rate in losses:
-        rows[step] = {"train/loss": loss, "train/learning_rate": learning_rate}
+        values = {"train/loss": loss, "train/learning_rate": learning_rate}
+        rows[step] = {name: value for name, value in values.items() if value is not None}  # not every training has both
     for row in gradient_norms:
         norms = {f"gradient_norm/{name}": value for name, value in row.items() if name != "step"}
         rows.setdefault(int(row["step"]), {}).update(norms)
     for row in evaluations:
         # Without its seconds, which would differ where a trial that goes on comes by this step again.
-        columns = {f"validation/{name}": value for name, value in row.items() if name not in _NO_COLUMNS}
+        columns = {
+            f"validation/{name}": value for name, value in row.items() if name not in _NO_COLUMNS and value is not None
+        }
         rows.setdefault(int(row["step"]), {}).update(columns, epoch=row["epoch"])
     return sorted(rows.items())
 

@@ -13,6 +13,7 @@ from seedgrid.errors import InputError
 from seedgrid.records.released import read_released
 from seedgrid.records.store import Sweep, find_sweeps, read_sweep
 from seedgrid.records.tidy import read_csv_trials, read_exported
+from seedgrid.scale import Direction
 from seedgrid.settings import SettingsGroup
 
 
@@ -24,6 +25,7 @@ class SourceSettings(SettingsGroup):
     path: str | None
     tasks: list[str] | None
     metric: Annotated[str, Field(min_length=1)]
+    direction: Direction | None
     task_name: Annotated[str, Field(min_length=1)] | None
     diverged_at: Annotated[float, Field(allow_inf_nan=False)] | None
 
@@ -34,6 +36,8 @@ def read_sources(settings: SourceSettings) -> list[Sweep]:
     Raises:
         InputError: none is there, it cannot be read, or the settings do not go together.
     """
+    if settings.direction is not None and settings.source != "csv":
+        raise InputError(f"direction={settings.direction}: source={settings.source} says it itself; leave it out")
     if settings.source == "sweep":
         if settings.path is not None:
             raise InputError(f"path={settings.path}: source=sweep takes sweep=FOLDER; or name the file's source")
@@ -52,7 +56,7 @@ def read_sources(settings: SourceSettings) -> list[Sweep]:
     if settings.source == "dodge2020":
         return read_released(path, settings.tasks)
     if settings.source == "csv":
-        return [read_csv_trials(path, settings.metric, settings.task_name, settings.diverged_at)]
+        return [read_csv_trials(path, settings.metric, settings.task_name, settings.diverged_at, settings.direction)]
     return read_exported(path)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zipfile import ZipFile
 
 import numpy as np
@@ -29,6 +29,7 @@ from filelock import FileLock
 from seedgrid.errors import InputError
 from seedgrid.evaluation.schedule import planned_steps
 from seedgrid.records.index import Index, index_of
+from seedgrid.scale import Direction, Scale
 from seedgrid.seeds import Seeds
 from seedgrid.training.text.tasks import majority_score
 
@@ -220,11 +221,27 @@ def read_trial(folder: Path, index: Index | None = None) -> dict[str, Any]:
     missing = [key for key in _READ if key not in trial]
     if missing:
         raise InputError(f"{path}: damaged (no {missing[0]}); redo=true runs the trial again")
+    if "direction" in trial:
+        try:
+            scale_of(trial)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"damaged ({type(error).__name__}: {error})"
+            raise InputError(f"{path}: {reason}; redo=true runs the trial again") from None
     named = read_seeds(folder.name)
     if named is not None and trial.get("seeds", named.model_dump()) != named.model_dump():
         seeds = ", ".join(f"{name} {seed}" for name, seed in trial["seeds"].items())
         raise InputError(f"{path}: holds the trial of {seeds}; give the folder its name back, or move it away")
     return trial
+
+
+def scale_of(trial: dict[str, Any]) -> Scale:
+    """On what a trial's scores are read, by its ``trial.json``; an older one names a task's metric, higher better."""
+    if "direction" not in trial:
+        return Scale.of(trial["config"]["task"]["metric"])
+    low, high = trial["range"]
+    if trial["direction"] not in get_args(Direction):
+        raise ValueError(f"direction is {trial['direction']}")
+    return Scale.of(trial["metric"], trial["direction"], (low, high))
 
 
 def check_finished(folder: Path, index: Index | None = None) -> None:
@@ -234,8 +251,8 @@ def check_finished(folder: Path, index: Index | None = None) -> None:
         folder: the trial's.
         index: gets what was read.
     """
-    evaluations = predicted = None
     trial = read_trial(folder)
+    evaluations = predicted = None
     names = ["evaluations.parquet", NORMS, *(["predictions.npz"] if trial.get("predictions", True) else [])]
     for name in names:
         path = folder / name
@@ -340,8 +357,11 @@ class Sweep:
         config: the settings of the trials, seeds aside (of the first trial); empty without trials.
         name: short name for captions.
         task, metric: names of the task and its score; empty without trials, the task also where it is not known.
-        diverged_at: a trial whose best found is at or below it counts as diverged; None: not known.
-        majority: score of always predicting the most frequent validation label; None: not known.
+        direction: ``max`` where a higher score is better, else ``min``.
+        limits: lowest and highest score there can be, None where that is open; None: those of the metric of this name.
+        diverged_at: a trial whose best found is at or below it (above it, where lower is better) counts as diverged;
+            None: not known.
+        majority: score of always predicting the most frequent validation label; None: not known, or there is no label.
         train_examples, validation_examples: sizes; None: not known.
         validation_digest: of the validation examples' content; None: not known.
         identity: what the numbers of the trials depend on, seeds and versions aside; empty: not known.
@@ -358,6 +378,8 @@ class Sweep:
     name: str = ""
     task: str = ""
     metric: str = ""
+    direction: Direction = "max"
+    limits: tuple[float | None, float | None] | None = None
     diverged_at: float | None = None
     majority: float | None = None
     train_examples: int | None = None
@@ -368,6 +390,11 @@ class Sweep:
     seeded: bool = True
     has_predictions: bool = False
     read_as: str = ""
+
+    @cached_property
+    def scale(self) -> Scale:
+        """On what its scores are read, with the decimals that tell them apart."""
+        return Scale.of(self.metric, self.direction, self.limits).fitted(self.trials["best_found"])
 
     @property
     def mixed_versions(self) -> dict[str, str]:
@@ -442,6 +469,12 @@ def read_sweep(folder: Path | str) -> Sweep:
         changes = differences(first["identity"], trial["identity"])
         if changes:
             raise InputError(f"{path}: another configuration than the trials before it ({changes}); move it away")
+        directions = [each.get("direction", "max") for each in (first, trial)]
+        if directions[0] != directions[1]:  # it changes no number of a trial, and so is no part of its identity
+            said = " and ".join(directions)
+            raise InputError(
+                f"{path}: direction was {said} in trials of one sweep; write the right one into trial.json"
+            )
         versions[tuple(trial["versions"].items())] = trial["versions"]
         table = _read_table(path, "evaluations.parquet", trial["status"]) if known is None else known.evaluations
         if known is None and table is not None:
@@ -457,21 +490,24 @@ def read_sweep(folder: Path | str) -> Sweep:
     name = folder.name or folder.resolve().name
     if first is None:
         return Sweep(folder, *with_best(trials, evaluations, None), {}, name)
+    scale, has_predictions = scale_of(first), first.get("predictions", True)
     return Sweep(
         folder,
-        *with_best(trials, evaluations, first["diverged_at"]),
+        *with_best(trials, evaluations, first["diverged_at"], scale),
         first["config"],
         name=name,
-        task=first["config"]["task"]["name"],
-        metric=first["config"]["task"]["metric"],
+        task=first["task"] if "task" in first else first["config"]["task"]["name"],
+        metric=scale.metric,
+        direction=scale.direction,
+        limits=scale.known_limits,
         diverged_at=first["diverged_at"],
-        majority=_majority(trials, first["config"]["task"]["metric"]),
+        majority=first["majority"] if "majority" in first else _majority(trials, scale.metric),
         train_examples=first["train_examples"],
         validation_examples=first["validation_examples"],
-        validation_digest=first["identity"]["data.validation"],
+        validation_digest=first["identity"].get("data.validation"),
         identity=first["identity"],
         versions=_together(versions.values()),
-        has_predictions=True,
+        has_predictions=has_predictions,
     )
 
 
@@ -524,6 +560,9 @@ def _one_frame(trials: pd.DataFrame, tables: list[pa.Table | None]) -> pd.DataFr
     lengths = [len(table) for table in tables]
     table = pa.concat_tables(tables, promote_options="default")
     tables.clear()
+    for place, column in enumerate(table.schema):
+        if pa.types.is_null(column.type):  # of a loss that no trial gives
+            table = table.set_column(place, column.name, table.column(place).cast(pa.float64()))
     # Column by column, each freed as soon as it is converted: the peak stays near the size of the data.
     frame = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
@@ -533,22 +572,31 @@ def _one_frame(trials: pd.DataFrame, tables: list[pa.Table | None]) -> pd.DataFr
 
 
 def with_best(
-    trials: pd.DataFrame, evaluations: pd.DataFrame, diverged_at: float | None
+    trials: pd.DataFrame, evaluations: pd.DataFrame, diverged_at: float | None, scale: Scale | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add what follows from the evaluations: best so far, best found, and whether a trial diverged."""
+    """Add what follows from the evaluations: best so far, best found, and whether a trial diverged.
+
+    Args:
+        trials, evaluations: as in :class:`Sweep`, without that.
+        diverged_at: the threshold; None: not known.
+        scale: of the scores; None: the higher is better. A score that is no finite number is no best.
+    """
+    scale = scale or Scale("")
     seeds = ["init", "order", "dropout"]
     if evaluations.empty:
         empty = {"best_found": np.nan, "best_step": np.nan, "best_epoch": np.nan, "last_step": 0}
         trials = trials.assign(**empty)
     else:
         curve = evaluations[evaluations["step"] > 0]
-        evaluations = evaluations.assign(best_so_far=curve.groupby(seeds)["score"].cummax())
-        best = curve.loc[curve.groupby(seeds)["score"].idxmax(), [*seeds, "score", "step", "epoch"]]
+        curve = curve.assign(utility=scale.turned(curve["score"]).replace([-np.inf, np.inf], np.nan))
+        evaluations = evaluations.assign(best_so_far=scale.turned(curve.groupby(seeds)["utility"].cummax()))
+        scored = curve.dropna(subset="utility")
+        best = scored.loc[scored.groupby(seeds)["utility"].idxmax(), [*seeds, "score", "step", "epoch"]]
         best = best.rename(columns={"score": "best_found", "step": "best_step", "epoch": "best_epoch"})
         last = evaluations.groupby(seeds)["step"].max().rename("last_step").reset_index()
         trials = trials.merge(best, "left", seeds).merge(last, "left", seeds).fillna({"last_step": 0})
     diverged = trials["status"] == "nonfinite"
     if diverged_at is not None:
-        diverged |= trials["best_found"] <= diverged_at
+        diverged |= scale.turned(trials["best_found"]) <= scale.turned(diverged_at)
     # A trial that still runs may yet leave the threshold behind.
     return trials.assign(diverged=diverged & trials["status"].isin(FINISHED)), evaluations

@@ -16,10 +16,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from seedgrid import __version__
-from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
 from seedgrid.files import decode, decompressed, write_whole
 from seedgrid.records.store import FINISHED, Sweep, find_gap, planned_evaluations, read_sweep, trial_name, with_best
+from seedgrid.scale import Direction, Scale
 from seedgrid.seeds import Seeds
 from seedgrid.settings import steps_per_epoch
 
@@ -66,7 +66,13 @@ def completed_trials(seeds: Mapping[str, np.ndarray], steps: np.ndarray, path: P
 # --------------------------------------------------------------------------------------------------------------- CSV
 
 
-def read_csv_trials(path: Path | str, metric: str, task: str | None, diverged_at: float | None) -> Sweep:
+def read_csv_trials(
+    path: Path | str,
+    metric: str,
+    task: str | None,
+    diverged_at: float | None,
+    direction: Direction | None = None,
+) -> Sweep:
     """Other people's trials from a tidy file: a row per evaluation, columns in any order.
 
     The columns are ``init``, ``order``, ``dropout``, ``step``, ``epoch`` and ``score``, separated by commas, semicolons
@@ -77,17 +83,20 @@ def read_csv_trials(path: Path | str, metric: str, task: str | None, diverged_at
 
     Args:
         path: the file, UTF-8; may be compressed (``.csv.gz``).
-        metric: name of the score, of which the higher is better. The scores of seedgrid's own metrics must lie in their
-            range.
+        metric: name of the score. The scores of seedgrid's own metrics must lie in their range.
         task: name of the task; None: not known.
-        diverged_at: a trial whose best found is at or below this counts as diverged; None: not known.
+        diverged_at: a trial whose best found is at or below this (above this, where lower is better) counts as
+            diverged; None: not known.
+        direction: whether the highest or the lowest score is the best; None: the highest, unless its name is a loss's.
 
     Raises:
-        InputError: no such file, not such a table, a value that cannot be (names the line), or a score of which the
-            lower is better.
+        InputError: no such file, not such a table, a value that cannot be (names the line), or a score with the name of
+            a loss, and no direction.
     """
     path = Path(path)
-    check_higher_is_better(metric, f"metric={metric}")
+    if direction is None:
+        check_direction(metric, f"metric={metric}")
+    scale = Scale.of(metric, direction or "max")
     if not path.is_file():
         raise InputError(f"path={path}: no such file; name a CSV file with the columns {', '.join(KNOWN_COLUMNS)}")
     table = _Table(path)
@@ -105,7 +114,7 @@ def read_csv_trials(path: Path | str, metric: str, task: str | None, diverged_at
                 f"{path}: column {name} needs column {needed}; add it (one number everywhere if it never varied),"
                 f" or remove {name}"
             )
-    low, high = metric_range(metric)
+    low, high = scale.limits
     score = table.scores()
     table.check("score", (score >= low) & (score <= high), f"{metric} lies from {low:g} to {high:g} (0.914, not 91.4)")
     seeded = column_of["init"] in names
@@ -147,31 +156,36 @@ def read_csv_trials(path: Path | str, metric: str, task: str | None, diverged_at
     trials = completed_trials({name: last[name].to_numpy() for name in SEEDS}, last["step"].to_numpy(), path)
     return Sweep(
         path,
-        *with_best(trials, evaluations, diverged_at),
+        *with_best(trials, evaluations, diverged_at, scale),
         {"task": {"name": task, "metric": metric, "diverged_at": diverged_at}},
         name=re.sub(r"\.(csv|tsv)(\.\w+)?$", "", path.name, flags=re.IGNORECASE),
         task=task or "",
         metric=metric,
+        direction=scale.direction,
         diverged_at=diverged_at,
         seeded=seeded,
         read_as=table.read_as,
     )
 
 
-def check_higher_is_better(metric: str, where: str) -> None:
-    """Raise InputError if a score's name is that of a loss or an error: the highest would be taken for the best.
+def check_direction(metric: str, where: str) -> None:
+    """Raise InputError if a score's name is a loss's or an error's, where nothing says which end is the better one.
 
     Args:
         metric: the name.
         where: what names it, for the message.
     """
+    if _names_loss(metric):
+        raise InputError(
+            f"{where}: of a loss or an error the lower is better, and unless told otherwise the highest score counts as"
+            " the best; give direction=min (or direction=max, where the higher is better all the same)"
+        )
+
+
+def _names_loss(metric: str) -> bool:
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", metric)]
     turned = re.match(r"\s*(1\s*)?-", metric) or not {"neg", "negative", "minus"}.isdisjoint(words)
-    if not turned and any(word in _LOWER_IS_BETTER or word.endswith(("loss", "error")) for word in words):
-        raise InputError(
-            f"{where}: of a loss or an error the lower is better, and here the highest score counts as the best; give"
-            f" its negative (metric=negative_loss) or 1 - error (metric=accuracy) as column score"
-        )
+    return not turned and any(word in _LOWER_IS_BETTER or word.endswith(("loss", "error")) for word in words)
 
 
 class _Table:
@@ -201,10 +215,10 @@ class _Table:
             )
         for name in names:
             if name not in KNOWN_COLUMNS:
-                check_higher_is_better(name, f"{path}, column {name[:40]!r}")
+                loss = "; a loss is a score too, of which direction=min says it" if _names_loss(name) else ""
                 raise InputError(
                     f"{path}: unknown column {name[:40]!r}; rename or remove it: columns are {known}, separated by"
-                    " commas, semicolons or tabs"
+                    f" commas, semicolons or tabs{loss}"
                 )
             if names.count(name) > 1:
                 raise InputError(f"{path}: column {name} occurs twice; remove one of them")
@@ -319,7 +333,8 @@ def _is_number(text: str) -> bool:
 
 # ----------------------------------------------------------------------------------------------------------- Parquet
 
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
+_READABLE = (2, EXPORT_VERSION)  # of 2, the higher score is better
 _METADATA = b"seedgrid"
 _ROW_GROUP = 262_144
 # Columns of the exported table: type and description. The columns of the metrics come before the score.
@@ -329,6 +344,9 @@ _TRIAL_COLUMNS = {
     "model": (pa.string(), "name of the pretrained model; null: not known"),
     "recipe": (pa.string(), "name of the training recipe; null: not known"),
     "metric": (pa.string(), "name of the score"),
+    "direction": (pa.string(), "max where a higher score is better, min where a lower one is"),
+    "lowest_possible": (pa.float64(), "lowest score that there can be; null: no limit, or not known"),
+    "highest_possible": (pa.float64(), "highest score that there can be; null: no limit, or not known"),
     "init": (pa.int64(), "init seed: draws the new layer's weights"),
     "order": (pa.int64(), "order seed: draws the order of the training examples"),
     "dropout": (pa.int64(), "dropout seed: draws the dropout masks"),
@@ -336,23 +354,25 @@ _TRIAL_COLUMNS = {
         pa.string(),
         "of the trial: running, interrupted, completed, stopped, nonfinite (loss no number), failed",
     ),
-    "diverged": (pa.bool_(), "whether the trial finished and diverged: best found at or below the sweep's diverged_at"),
+    "diverged": (pa.bool_(), "whether the trial finished and diverged: best found no better than diverged_at"),
     "total_steps": (pa.int64(), "optimizer steps of the whole training"),
     "trial_seconds": (pa.float64(), "seconds that the trial took; null: not known"),
     "error": (pa.string(), "why the trial failed; null if it did not"),
 }
+_NEW_COLUMNS = {"direction", "lowest_possible", "highest_possible"}  # which an older CSV export lacks
 _EVALUATION_COLUMNS = {
     "step": (pa.int64(), "optimizer steps before the evaluation; null: the trial has none, and only this row"),
     "epoch": (pa.float64(), "the step as a number of epochs; null: not known"),
     "loss": (pa.float64(), "mean loss on the validation examples; null: not known or no number"),
-    "score": (pa.float64(), "the metric on the validation examples; higher is better"),
-    "best_so_far": (pa.float64(), "highest score of the trial up to this step; null at step 0, which does not count"),
+    "score": (pa.float64(), "the metric, on what the trial is validated on"),
+    "best_so_far": (pa.float64(), "best score of the trial up to this step; null at step 0, which does not count"),
     "seconds": (pa.float64(), "seconds that the evaluation took; null: not known"),
 }
 _FACTS = (
     *("name", "task", "metric", "diverged_at", "majority", "train_examples", "validation_examples"),
     *("validation_digest", "identity", "versions", "seeded", "config"),
 )
+_NEWER = ("direction", "limits")  # facts that files of version 2 lack
 
 
 def export_parquet(sweeps: Sequence[Sweep], path: Path | str) -> None:
@@ -447,7 +467,9 @@ def _is_csv_of(sweeps: Sequence[Sweep], path: Path) -> bool:
     except (OSError, ValueError, pa.ArrowException):
         return False
     names = set(found["sweep"].unique().to_pylist())
-    return columns >= {*_TRIAL_COLUMNS, *_EVALUATION_COLUMNS} and names <= {sweep.name for sweep in sweeps}
+    return columns >= {*_TRIAL_COLUMNS, *_EVALUATION_COLUMNS} - _NEW_COLUMNS and names <= {
+        sweep.name for sweep in sweeps
+    }
 
 
 def read_exported(path: Path | str) -> list[Sweep]:
@@ -466,7 +488,8 @@ def read_exported(path: Path | str) -> list[Sweep]:
             " use source=csv"
         )
     for facts in described:
-        check_higher_is_better(facts["metric"], f"{path}, metric {facts['metric']}")
+        if "direction" not in facts:
+            check_direction(facts["metric"], f"{path}, metric {facts['metric']}")
     try:
         read = [_read_back(path, facts) for facts in described]
         if sum(rows for _, rows in read) != pq.read_metadata(path).num_rows:
@@ -477,12 +500,13 @@ def read_exported(path: Path | str) -> list[Sweep]:
     return [sweep for sweep, _ in read]
 
 
-def read_trials(place: Path | str, metric: str = "score") -> Sweep:
+def read_trials(place: Path | str, metric: str = "score", direction: Direction | None = None) -> Sweep:
     """The sweep in a folder, in a Parquet file that :func:`export_parquet` wrote, or in a CSV file of scores.
 
     Args:
         place: the folder or file.
         metric: of a CSV file, the name of its score.
+        direction: of a CSV file, whether the highest or the lowest score is the best; None: as :func:`read_csv_trials`.
 
     Raises:
         InputError: none is there, it is damaged, or the file holds several sweeps.
@@ -492,7 +516,7 @@ def read_trials(place: Path | str, metric: str = "score") -> Sweep:
     if place.is_dir() or not suffixes & {".parquet", ".csv", ".tsv"}:
         return read_sweep(place)
     if ".parquet" not in suffixes:
-        return read_csv_trials(place, metric, None, None)
+        return read_csv_trials(place, metric, None, None, direction)
     sweeps = read_exported(place)
     if len(sweeps) > 1:
         names = ", ".join(sweep.name for sweep in sweeps)
@@ -502,8 +526,13 @@ def read_trials(place: Path | str, metric: str = "score") -> Sweep:
 
 def _facts(sweep: Sweep) -> dict[str, Any]:
     columns = [name for name in sweep.evaluations.columns if name != "best_so_far"]
-    facts = {name: getattr(sweep, name) for name in _FACTS}
-    return {**facts, "config": _portable(sweep.config), "evaluation_columns": columns}
+    facts = {name: getattr(sweep, name) for name in (*_FACTS, *_NEWER)}
+    return {
+        **facts,
+        "limits": sweep.scale.known_limits,
+        "config": _portable(sweep.config),
+        "evaluation_columns": columns,
+    }
 
 
 def _portable(value: Any) -> Any:
@@ -520,7 +549,7 @@ def _read_facts(path: Path) -> list[dict[str, Any]] | None:
     try:
         content = json.loads((pq.read_schema(path).metadata or {})[_METADATA])
         needed = {*_FACTS, "evaluation_columns"}
-        whole = content["version"] == EXPORT_VERSION and all(needed <= facts.keys() for facts in content["sweeps"])
+        whole = content["version"] in _READABLE and all(needed <= facts.keys() for facts in content["sweeps"])
         return content["sweeps"] if whole else None
     except (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError):
         return None
@@ -559,6 +588,8 @@ def _tables(sweep: Sweep, schema: pa.Schema) -> Iterator[pa.Table]:
         "model": config.get("model", {}).get("name"),
         "recipe": config.get("recipe", {}).get("name"),
         "metric": sweep.metric,
+        "direction": sweep.direction,
+        **dict(zip(("lowest_possible", "highest_possible"), sweep.scale.known_limits, strict=True)),
     }
     renamed = {"total_steps": "steps", "trial_seconds": "seconds"}
     for start in range(0, len(in_order), _ROW_GROUP):
@@ -597,8 +628,9 @@ def _read_back(path: Path, facts: dict[str, Any]) -> tuple[Sweep, int]:
     evaluations = pq.read_table(path, columns=columns, filters=[*of_sweep, ("step", ">=", 0)])  # not null, that is
     evaluations = evaluations.to_pandas(split_blocks=True, self_destruct=True)
     _check_complete(trials, evaluations, facts)
-    with_facts = {name: facts[name] for name in _FACTS}
-    return Sweep(path, *with_best(trials, evaluations, facts["diverged_at"]), **with_facts), rows
+    with_facts = {name: facts[name] for name in (*_FACTS, *_NEWER) if name in facts}
+    scale = Scale.of(facts["metric"], facts.get("direction", "max"), facts.get("limits"))
+    return Sweep(path, *with_best(trials, evaluations, facts["diverged_at"], scale), **with_facts), rows
 
 
 def _check_complete(trials: pd.DataFrame, evaluations: pd.DataFrame, facts: dict[str, Any]) -> None:
