@@ -70,7 +70,7 @@ def test_only_a_held_lock_makes_a_trial_run(sweep, run):
     every = {(i, o): scores(sweep, f"init={i:03d},order={o:03d}")[0] for i in range(2) for o in range(4)}
     init, order = max(every, key=every.get)
     assert seen.best == (every[init, order], Seeds(init=init, order=order))
-    assert (seen.metric, seen.workers, seen.damaged) == ("mcc", 1, ())
+    assert (seen.scale.metric, seen.workers, seen.damaged) == ("mcc", 1, ())
     [trial] = seen.running
     assert (trial.name, trial.step, trial.goal, trial.best) == (NAMES[1], 10, 30, 0.5)
     # By its own pace it takes 5 seconds a step; the finished ones took 4.

@@ -11,6 +11,7 @@ import pytest
 
 from seedgrid.errors import InputError
 from seedgrid.records.store import read_trial, trial_lock, trial_name
+from seedgrid.scale import Scale
 from seedgrid.seeds import Seeds
 from seedgrid.trials import interrupt, rungs
 from seedgrid.trials.preparation import prepare
@@ -19,8 +20,8 @@ from seedgrid.trials.rungs import FILE, Rung, StartMany, rank, read_start_many, 
 
 STEPS = 18
 # What a record has besides its status, and nothing here reads.
-RECORD = {"record_version": 1, "steps": 0, "seconds": 0, "error": None, "diverged_at": 0, "config": {}, "identity": {}}
-RECORD |= {"versions": {}, "train_examples": 0, "validation_examples": 0}
+RECORD = {"record_version": 1, "steps": 0, "seconds": 0, "error": None, "diverged_at": 0, "identity": {}}
+RECORD |= {"config": {"task": {"metric": "accuracy"}}, "versions": {}, "train_examples": 0, "validation_examples": 0}
 
 
 def write_plan(sweep: Path, stops: list[tuple[int, int]], trials: int = 1, resume_by: str = "checkpoint") -> StartMany:
@@ -204,8 +205,9 @@ def test_a_damaged_record_is_named(tmp_path):
 
 def test_ranking_puts_the_best_first_equals_in_their_order_and_leaves_out_what_has_no_score():
     scores = np.array([0.5, math.nan, 0.7, 0.5, 0.9, math.nan, 0.7])
-    assert rank(scores).tolist() == [4, 2, 6, 0, 3]
-    assert rank(np.array([math.nan])).tolist() == []
+    assert rank(scores, Scale("accuracy")).tolist() == [4, 2, 6, 0, 3]
+    assert rank(1 - scores, Scale("error", "min")).tolist() == [4, 2, 6, 0, 3]
+    assert rank(np.array([math.nan]), Scale("accuracy")).tolist() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"version": 2}', b"\xff"])

@@ -165,7 +165,7 @@ def make_plan(options: Options, sweep: PlannedSweep, prepared: Prepared) -> Star
         _refuse_other_plan(folder, before, asked, prepared)
         _refuse_other_seeds(folder, before, options, sweep.seeds)
         return before
-    full_trainings = _read_full_trainings(options, prepared.metric)
+    full_trainings = _read_full_trainings(options, prepared)
     schedule = schedule_of(sweep.settings.evaluation, prepared.steps, prepared.steps_per_epoch)
     steps = [step for step in schedule if step > 0]
     if options.budget is not None:
@@ -188,8 +188,8 @@ def make_plan(options: Options, sweep: PlannedSweep, prepared: Prepared) -> Star
     expected = None
     if full_trainings is not None:
         most = math.floor(_cost(start + options.extend, rungs, prepared.steps, options.resume_by) + 1e-9)
-        best_of = expected_max(full_trainings.scores)[:most].tolist()
-        expected = Expected(by=options.plan_from, trials=len(full_trainings.scores), best_of=best_of)
+        best_of = full_trainings.scale.turned(expected_max(full_trainings.utilities)[:most]).tolist()
+        expected = Expected(by=options.plan_from, trials=len(full_trainings.trials), best_of=best_of)
     return StartMany(
         fingerprint=prepared.fingerprint,
         asked=asked,
@@ -256,7 +256,7 @@ def _draw(options: Options, choices: tuple[Seeds, ...], start: int) -> tuple[str
     return tuple(trial_name(seeds) for seeds in order[:start])
 
 
-def _read_full_trainings(options: Options, metric: str) -> FinishedTrials | None:
+def _read_full_trainings(options: Options, prepared: Prepared) -> FinishedTrials | None:
     """The trials of the earlier sweep that ``plan_from`` names; None without one.
 
     Raises:
@@ -270,8 +270,12 @@ def _read_full_trainings(options: Options, metric: str) -> FinishedTrials | None
         earlier = finished_trials(sweep)
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
-    if sweep.metric != metric:
-        raise InputError(f"{key}: its score is {sweep.metric}, this task's {metric}; name a sweep with the same")
+    for what, was, now in (
+        ("score", sweep.metric, prepared.metric),
+        ("direction", sweep.direction, prepared.direction),
+    ):
+        if was != now:
+            raise InputError(f"{key}: its {what} is {was}, this task's {now}; name a sweep with the same")
     if earlier.selected:
         raise InputError(f"{key}: trials were stopped there; name a sweep of full trainings")
     return earlier

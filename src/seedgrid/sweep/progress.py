@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.text import Text
 
 from seedgrid.errors import InputError
-from seedgrid.records.store import FINISHED, read_table, read_trial
+from seedgrid.records.store import FINISHED, read_table, read_trial, scale_of
+from seedgrid.scale import Scale
 from seedgrid.trials import interrupt
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -39,6 +40,7 @@ class SweepProgress:
         self.trials = len(goals)
         self.steps = sum(goals.values())
         self.best: float | None = None
+        self.scale = Scale("")
         self.done = self.steps_done = 0
         self.begin: float | None = None
         self.look()
@@ -82,8 +84,8 @@ class SweepProgress:
             scores = {step: score for step, score in pairs if step > 0}
             seen.step = min(seen.goal, max(scores, default=0))
             seen.running = trial["status"] == "running"
-            if scores:
-                self.best = max(scores.values()) if self.best is None else max(self.best, *scores.values())
+            self.scale = scale_of(trial)
+            self.best = self.scale.best((self.best, *scores.values()))
             if trial["status"] in FINISHED or (trial["status"] == "stopped" and seen.step == seen.goal):
                 self.done += 1
                 self.steps_done += seen.goal
@@ -94,16 +96,19 @@ class SweepProgress:
     def line(self) -> str:
         """The line as it stands."""
         running = sum(seen.running and seen.step > 0 for seen in self.open.values())
-        best = "" if self.best is None else f"   best so far {self.best:.4f}"
+        best = "" if self.best is None else f"   best so far {self._written_best()}"
         at_work = f"   {running} running" if running else ""  # none between two trials, nor before a first validation
         return f"{self.done} of {self.trials} trials{self.where}{best}{at_work}   {self._left()}"
 
     def _outcome(self) -> str:
         """The line that stays."""
         stopped = "stopped: " if interrupt.requested() else ""
-        best = "" if self.best is None else f", best found {self.best:.4f}"
+        best = "" if self.best is None else f", best found {self._written_best()}"
         clock = _clock(time.monotonic() - self.entered)
         return f"{stopped}{self.done} of {self.trials} trials{self.where}{best}, in {clock}"
+
+    def _written_best(self) -> str:
+        return self.scale.fitted([self.best]).written(self.best)
 
     def _left(self) -> str:
         work = self._work() - self.work_before

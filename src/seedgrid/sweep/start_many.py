@@ -12,6 +12,7 @@ from filelock import Timeout
 
 from seedgrid.errors import refusal
 from seedgrid.records.store import trial_lock
+from seedgrid.scale import Scale
 from seedgrid.sweep.expand import plan_sweeps
 from seedgrid.sweep.grid import print_duration, print_left, statuses
 from seedgrid.sweep.launch import RELAUNCHES, Engine, gpu_server, launch, settle_per_gpu
@@ -135,12 +136,13 @@ def _announce(engine: Engine, study: Study) -> None:
 def _summarize(study: Study, errors: dict[Path, str], redraw: bool, say: Say) -> bool:
     """Print a sweep's summary; returns whether anything failed."""
     plan = study.plan
-    notes = [f"started      {_drawn(study)}"]
+    notes, scale = [f"started      {_drawn(study)}"], study.scale
     for stage, decision in enumerate(plan.decisions):
-        lowest = f" ({decision.scores[decision.kept[-1]]:.4f} and above)" if decision.kept else ""
+        above = "below" if scale.lower_is_better else "above"
+        last = f" ({scale.written(decision.scores[decision.kept[-1]])} and {above})" if decision.kept else ""
         hows = list(decision.ended.values())
         ended = "".join(f", {hows.count(how)} {how}" for how in ("nonfinite", "failed") if how in hows)
-        notes.append(f"{_label(study, stage)}{count(len(decision.scores))}, {len(decision.kept)} kept{lowest}{ended}")
+        notes.append(f"{_label(study, stage)}{count(len(decision.scores))}, {len(decision.kept)} kept{last}{ended}")
     stage = len(plan.decisions)
     left = len(study.jobs(stage, {}))
     if left:
@@ -150,9 +152,9 @@ def _summarize(study: Study, errors: dict[Path, str], redraw: bool, say: Say) ->
         earlier = f", {outcome.found:.2f} of it by earlier commands" if outcome.found else ""
         notes.append(f"cost         {outcome.cost:.2f} full trainings{earlier}; all {every} in full: {every}")
         if outcome.trial is not None:
-            notes.append(f"reached      {outcome.best_found:.4f}, by {outcome.trial}")
+            notes.append(f"reached      {scale.written(outcome.best_found)}, by {outcome.trial}")
         if plan.expected is not None:
-            notes.append(f"expected     {_expected(plan.expected, math.floor(outcome.cost + 1e-9))}")
+            notes.append(f"expected     {_expected(plan.expected, math.floor(outcome.cost + 1e-9), scale)}")
     # A rung that was decided without a failed trial is not decided again: it is no more to be tried than those done.
     left_out = {name for decision in plan.decisions for name, how in decision.ended.items() if how == "failed"}
     notes += [f"left out     {name}, which failed before its rung: {study.error(name)}" for name in sorted(left_out)]
@@ -189,9 +191,9 @@ def _where(study: Study, stage: int) -> str:
     return f"to rung {stage + 1} of {study.last_stage} (step {study.goal(stage)} of {study.plan.steps})"
 
 
-def _expected(expected: Expected, budget: int) -> str:
+def _expected(expected: Expected, budget: int, scale: Scale) -> str:
     """What a number of full trainings was expected to reach."""
     whose = f"{expected.by} ({expected.trials} trials)"
     if not 1 <= budget <= len(expected.best_of):
         return f"not known for {budget} full trainings by {whose}"
-    return f"{expected.best_of[budget - 1]:.4f} from {budget} full trainings, by {whose}"
+    return f"{scale.written(expected.best_of[budget - 1])} from {budget} full trainings, by {whose}"

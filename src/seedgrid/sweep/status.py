@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,8 +21,10 @@ from seedgrid.records.store import (
     locked_trials,
     read_table,
     read_trial,
+    scale_of,
     trial_folders,
 )
+from seedgrid.scale import Scale
 from seedgrid.seeds import Seeds
 from seedgrid.trials.asked import read_grid
 from seedgrid.trials.rungs import StartMany, read_start_many
@@ -58,7 +59,7 @@ class SweepStatus:
         folder: the sweep's.
         counts: trials by status. Besides those of a record: ``interrupted``, recorded as running by a process that is
             gone; ``starting``, without a record yet; ``damaged``; ``not started``, though asked for.
-        metric: name of the score; empty without a readable record.
+        scale: on what the scores are read; its metric is empty without a readable record.
         best: best score so far, running trials included, and the seeds that have it (the smaller ones of equals).
         mean: of the best found scores of finished trials; None also where trials were stopped for their scores.
         running: in the order of their seeds.
@@ -71,7 +72,7 @@ class SweepStatus:
 
     folder: Path
     counts: dict[str, int]
-    metric: str
+    scale: Scale
     best: tuple[float, Seeds] | None
     mean: float | None
     running: tuple[RunningTrial, ...]
@@ -125,12 +126,13 @@ class SweepWatch:
         finished = [record.best for record in records.values() if record.status in FINISHED and record.best is not None]
         stopped = any(record.status == "stopped" for record in records.values())
         scored = [record for record in records.values() if record.best is not None]
-        top = max(scored, key=lambda record: record.best, default=None)  # the first of equals
+        scale = next((record.scale for record in records.values()), Scale(""))
+        top = max(scored, key=lambda record: scale.turned(record.best), default=None)  # the first of equals
         steps = next((record.steps for record in records.values()), None)
         return SweepStatus(
             folder=self.folder,
             counts=_counts(records, running, starting, damaged, plan),
-            metric=next((record.metric for record in records.values()), ""),
+            scale=scale.fitted(record.best for record in scored),
             best=None if top is None else (top.best, top.seeds),
             mean=fmean(finished) if finished and not stopped else None,
             running=active,
@@ -179,7 +181,7 @@ class _Record:
 
     seeds: Seeds
     status: str
-    metric: str
+    scale: Scale
     steps: int
     step: int
     best: float | None
@@ -202,13 +204,14 @@ def _read(seeds: Seeds, folder: Path, written: int, index: Index) -> _Record:
         if trial["status"] in ENDED:
             index.add(folder, trial, curve)
     try:
+        scale = scale_of(trial)
         return _Record(
             seeds=seeds,
             status=trial["status"],
-            metric=trial["config"]["task"]["metric"],
+            scale=scale,
             steps=trial["steps"],
             step=max((step for step, _ in pairs), default=0),
-            best=max((score for step, score in pairs if step > 0 and math.isfinite(score)), default=None),
+            best=scale.best(score for step, score in pairs if step > 0),
             seconds=trial["seconds"],
             written=written / 1e9,
         )

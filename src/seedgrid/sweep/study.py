@@ -19,6 +19,7 @@ from filelock import FileLock
 from seedgrid.analysis.prediction import promising_pairs
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, read_seeds, read_trial, trial_name
+from seedgrid.scale import Scale
 from seedgrid.seeds import Seeds
 from seedgrid.sweep.expand import PlannedSweep
 from seedgrid.sweep.grid import statuses
@@ -50,6 +51,13 @@ class Study:
     @property
     def last_stage(self) -> int:
         return len(self.plan.rungs)
+
+    @property
+    def scale(self) -> Scale:
+        """On what the trials' scores are read."""
+        scores = [score for decision in self.plan.decisions for score in decision.scores.values() if score is not None]
+        ready = self.prepared
+        return Scale.of(ready.metric, ready.direction, ready.range).fitted(scores)
 
     def check_records(self) -> None:
         """Raise InputError if the record of a trial that was started is damaged and not to be done again."""
@@ -144,7 +152,7 @@ class Study:
             return True
         if self._left(scores):
             return False
-        ranked = rank(np.array([math.nan if score is None else score for score in scores.values()]))
+        ranked = rank(np.array([math.nan if score is None else score for score in scores.values()]), self.scale)
         keep = self.plan.rungs[stage].keep
         if None in scores.values() and len(ranked) < keep:
             return False  # too many failed: better mended and tried again than decided without them
@@ -173,14 +181,18 @@ class Study:
         choices = self.sweep.seeds
         inits, orders = (sorted({getattr(seeds, name) for seeds in choices}) for name in ("init", "order"))
         partial = np.full((len(inits), len(orders)), math.nan)
+        turned, threshold = self.scale.turned, self.prepared.diverged_at
+        known = [turned(score) for score in known]
         for name, score in scores.items():
             seeds = seeds_of(name)
             # A failure says nothing about its seeds; a loss that is no number does.
             if score is None:
-                score = float(np.mean(known))
+                utility = float(np.mean(known))
             elif math.isnan(score):
-                score = min(self.prepared.diverged_at, *known)
-            partial[inits.index(seeds.init), orders.index(seeds.order)] = score
+                utility = min(known if threshold is None else (turned(threshold), *known))
+            else:
+                utility = turned(score)
+            partial[inits.index(seeds.init), orders.index(seeds.order)] = utility
         return tuple(
             trial_name(Seeds(init=inits[row], order=orders[column], dropout=choices[0].dropout))
             for row, column in promising_pairs(partial, count, seed=self.plan.asked["draw_seed"])
@@ -196,7 +208,8 @@ class Study:
         for scores in (*(decision.scores for decision in self.plan.decisions), final):
             best |= {name: score for name, score in scores.items() if score is not None and math.isfinite(score)}
         # Equals: the smaller seeds, as for the best model.
-        trial = min(best, key=lambda name: (-best[name], *seeds_of(name).model_dump().values()), default=None)
+        turned = self.scale.turned
+        trial = min(best, key=lambda name: (-turned(best[name]), *seeds_of(name).model_dump().values()), default=None)
         outcome = Outcome(
             best_found=best.get(trial),
             trial=trial,

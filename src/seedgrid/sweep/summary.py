@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from seedgrid.training.contract import Prepared
 from seedgrid.training.kinds import training_of
 from seedgrid.trials import best_model
 from seedgrid.trials.wandb_mode import upload_hint
+from seedgrid.wording import DECIMALS, number
 
 Say = Callable[..., None]
 
@@ -104,8 +106,8 @@ def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, r
     if missed is not None:
         say(
             f"  warning: {sweep.folder / best_model.FOLDER} holds a lesser model than the best trial's,"
-            f" {missed['best_found']:.4f}, whose weights were not kept: move {missed['folder']} away, and the same"
-            " command trains it again",
+            f" {sweep.scale.written(missed['best_found'])}, whose weights were not kept: move {missed['folder']} away,"
+            " and the same command trains it again",
             file=sys.stderr,
         )
         return
@@ -118,8 +120,9 @@ def _describe_best_model(sweep: Sweep, settings: Settings, prepared: Prepared, r
 def _missed(sweep: Sweep) -> pd.Series | None:
     """The best trial, where the best model's folder holds a lesser one: of ``keep_best=false``, or taken away."""
     facts = best_model.read_facts(sweep.folder / best_model.FOLDER)
-    best = overview.best_trial(sweep.trials[sweep.trials["status"].isin((*FINISHED, "stopped"))])
-    return best if facts is not None and facts["score"] < best["best_found"] else None
+    best = overview.best_trial(sweep.trials[sweep.trials["status"].isin((*FINISHED, "stopped"))], sweep.scale)
+    turned = sweep.scale.turned
+    return best if facts is not None and turned(facts["score"]) < turned(best["best_found"]) else None
 
 
 def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bool, say: Say) -> Iterator[str]:
@@ -128,7 +131,7 @@ def _score_test(sweep: Sweep, settings: Settings, prepared: Prepared, redraw: bo
     if folder.exists() and _missed(sweep) is None:
         score = training_of(settings).test_score(prepared, folder, best_model.read_facts(folder))
         if score is not None:
-            yield f"test         {prepared.metric} {score:.4f}, by the best model"
+            yield f"test         {sweep.metric} {sweep.scale.written(score)}, by the best model"
 
 
 def _print_failures(folder: Path, planned: Sequence[Seeds], errors: dict[Path, str], say: Say) -> bool:
@@ -160,29 +163,37 @@ def print_commands(folders: Sequence[Path], prepared: Sequence[Prepared], say: S
         return  # damaged: said in the summary, with the remedy
     names = [str(folder) for folder in folders]
     say(f"  report       {command('report', sweep=names if len(names) > 1 else names[0])}")
-    judged_by = {(each.metric, each.identity.get("data.validation")) for each in prepared}
+    judged_by = {(each.task, each.metric, each.direction, each.identity.get("data.validation")) for each in prepared}
     if len(names) == 2 and len(judged_by) == 1:
         say(f"  compare      {command('compare', a=names[0], b=names[1])}")
 
 
 def compare_sweeps(folders: list[Path], say: Say) -> None:
     """One table of several sweeps of a command."""
-    rows = {}
+    rows, decimals = {}, []
     for folder in folders:
-        trials = read_sweep(folder).trials
+        sweep = read_sweep(folder)
+        trials, scale = sweep.trials, sweep.scale
+        decimals.append(scale.decimals)
         finished = trials[trials["status"].isin(FINISHED)]
         stopped = trials[trials["status"] == "stopped"]
         # Of trials that were chosen by their scores, only the best says what it seems to say.
         scores = finished["best_found"] if stopped.empty else pd.Series(dtype=float)
         rows[str(folder)] = {
             "trials": len(finished) + len(stopped),
-            "best found": pd.concat([finished, stopped])["best_found"].max(),
+            "best found": scale.turned(scale.turned(pd.concat([finished, stopped])["best_found"]).max()),
             "mean": scores.mean(),
             "std": scores.std(),
             "diverged": int(finished["diverged"].sum()) if stopped.empty else np.nan,
             "s a trial": finished["seconds"].mean(),
         }
-    say("\n" + pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="%.4f") + "\n")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    for name in ("best found", "mean", "std") if set(decimals) != {DECIMALS} else ():
+        table[name] = [
+            "NaN" if math.isnan(value) else number(value, places)
+            for value, places in zip(table[name], decimals, strict=True)
+        ]
+    say("\n" + table.to_string(float_format="%.4f") + "\n")
 
 
 def seconds_a_trial(folder: Path) -> float | None:

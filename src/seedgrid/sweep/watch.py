@@ -17,7 +17,7 @@ from rich.table import Table
 from seedgrid.errors import plain_exit
 from seedgrid.records.store import ENDED, find_sweeps
 from seedgrid.settings import SettingsGroup, read_config
-from seedgrid.sweep.status import RunningTrial, SweepStatus, SweepWatch
+from seedgrid.sweep.status import SweepStatus, SweepWatch
 from seedgrid.wording import count, hours, percent
 
 # Looks without a running trial after which a sweep is over. Between two trials, and more so between two rungs, when
@@ -97,7 +97,7 @@ def _page(sweeps: list[SweepStatus]) -> RenderableType:
         parts = ", ".join(f"{number} {status}" for status, number in sweep.counts.items())
         blocks += ["", f"{sweep.folder}: {count(sum(sweep.counts.values()))}, {parts}", _facts(sweep)]
         if sweep.running:
-            blocks.append(_table(sweep.running))
+            blocks.append(_table(sweep))
     return Group(*blocks[1:])
 
 
@@ -107,9 +107,11 @@ def _facts(sweep: SweepStatus) -> str:
     if sweep.best is not None:
         score, seeds = sweep.best
         named = ", ".join(f"{name} {seed}" for name, seed in seeds if seed or name != "dropout")
-        facts["best found" if over else "best so far"] = f"{score:.4f} {sweep.metric}   {named}"
+        lower = " (lower is better)" if sweep.scale.lower_is_better else ""
+        found = f"{sweep.scale.written(score)} {sweep.scale.metric}{lower}   {named}"
+        facts["best found" if over else "best so far"] = found
     if sweep.mean is not None:
-        facts["mean"] = f"{sweep.mean:.4f}" + ("" if over else " of the finished")
+        facts["mean"] = sweep.scale.written(sweep.mean) + ("" if over else " of the finished")
     workers = str(sweep.workers)
     if sweep.trials_per_hour is not None:
         digits = 0 if sweep.trials_per_hour >= 10 else 1
@@ -123,17 +125,17 @@ def _facts(sweep: SweepStatus) -> str:
     return "\n".join(f"  {name:12}  {fact}" for name, fact in facts.items())
 
 
-def _table(trials: tuple[RunningTrial, ...]) -> Padding:
+def _table(sweep: SweepStatus) -> Padding:
     table = Table(box=None, header_style="", padding=(0, 2), pad_edge=False)
     table.add_column("running")
     for name in ("step", "done", "best so far", "left"):
         table.add_column(name, justify="right")
-    for trial in trials:
+    for trial in sweep.running:
         table.add_row(
             trial.name,
             f"{trial.step} of {trial.goal}",
             percent(trial.step / trial.goal),
-            "" if trial.best is None else f"{trial.best:.4f}",
+            "" if trial.best is None else sweep.scale.written(trial.best),
             "" if trial.seconds_left is None else hours(trial.seconds_left),
         )
     return Padding(table, (0, 0, 0, 2), expand=False)

@@ -7,7 +7,7 @@ reads there whether its checkpoint can still be needed. Nothing here needs torch
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_json
-from seedgrid.records.store import FINISHED, read_trial, trial_lock
+from seedgrid.records.store import FINISHED, read_trial, scale_of, trial_lock
+from seedgrid.scale import Scale
 from seedgrid.trials import checkpoint
 
 FILE = "start_many.json"
@@ -152,27 +153,38 @@ def read_start_many(sweep: Path) -> StartMany | None:
         ) from None
 
 
-def rank(scores: np.ndarray) -> np.ndarray:
+def rank(scores: np.ndarray, scale: Scale) -> np.ndarray:
     """Positions of the trials that have a score, the most promising first; equal scores in the order given.
 
     Args:
         scores: (trials,), best score so far; NaN for a trial that has not come to the rung or has dropped out.
+        scale: of the scores.
     """
-    order = np.argsort(-scores, kind="stable")  # NaN last
+    order = np.argsort(-scale.turned(scores), kind="stable")  # NaN last
     return order[np.isfinite(scores[order])]
+
+
+def scale_of_trials(sweep: Path, names: Iterable[str]) -> Scale:
+    """On what the scores of trials are read, by the first of their records that says."""
+    for name in names:
+        with suppress(InputError, KeyError, TypeError):
+            return scale_of(read_trial(sweep / name))
+    return Scale("")
 
 
 def score_at(trial: Path, step: int) -> float | None:
     """Best score of a trial's evaluations after the start up to ``step``; None before it gets there.
 
-    NaN if its loss was no number before. A running trial never is there: what it has recorded may be written again.
+    NaN if its loss was no number before, or no score was one. A running trial never is there: what it has recorded may
+    be written again.
 
     Raises:
         InputError: the record is damaged.
     """
     if not (trial / "trial.json").exists():
         return None
-    status = read_trial(trial)["status"]
+    recorded = read_trial(trial)
+    status = recorded["status"]
     if status not in ("stopped", *FINISHED):
         return None
     try:
@@ -181,7 +193,8 @@ def score_at(trial: Path, step: int) -> float | None:
         raise InputError(f"{trial / 'evaluations.parquet'}: damaged; redo=true runs the trial again") from None
     steps, scores = table["step"].to_numpy(), table["score"].to_numpy()
     if steps.max(initial=0) >= step:
-        return float(scores[(steps > 0) & (steps <= step)].max())
+        best = scale_of(recorded).best(scores[(steps > 0) & (steps <= step)].tolist())
+        return math.nan if best is None else best
     return math.nan if status == "nonfinite" else None
 
 
@@ -237,7 +250,8 @@ def _continued(plan: StartMany, rung: int, sweep: Path, known: dict[str, float])
         return set()
     names, step = plan.entrants(rung), plan.rungs[rung].step
     scores = [known[name] if name in known else _score_if_readable(sweep / name, step) for name in names]
-    best = rank(np.array([math.nan if score is None else score for score in scores]))
+    scores = np.array([math.nan if score is None else score for score in scores])
+    best = rank(scores, scale_of_trials(sweep, names))
     return {names[position] for position in best[: plan.rungs[rung].keep]}
 
 
