@@ -19,6 +19,7 @@ from seedgrid.analysis import comparison, stopping
 from seedgrid.errors import InputError
 from seedgrid.records import store
 from seedgrid.records.tidy import export_parquet, read_trials
+from seedgrid.scale import Direction
 from seedgrid.seeds import Seeds
 from seedgrid.wording import count
 
@@ -59,8 +60,13 @@ class Sweep:
 
     @property
     def metric(self) -> str:
-        """Name of the score, of which the higher is better; empty without trials."""
+        """Name of the score; empty without trials."""
         return self.records.metric
+
+    @property
+    def direction(self) -> Direction:
+        """``max`` where a higher score is better, else ``min``."""
+        return self.records.direction
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -104,7 +110,7 @@ class Sweep:
         from seedgrid.report.overview import best_trial
 
         ended = self.trials[self.trials["status"].isin((*store.FINISHED, "stopped"))]
-        return best_trial(ended) if ended["best_found"].notna().any() else None
+        return best_trial(ended, self.records.scale) if ended["best_found"].notna().any() else None
 
     @property
     def failed(self) -> pd.DataFrame:
@@ -296,8 +302,11 @@ class Comparison:
         return in_terminal(self._sections, self._notes)
 
     def _repr_html_(self) -> str:
+        from seedgrid.report.page import cells
+
         first, scores, *_ = self._sections
-        numbers = first.table.to_html(index=False, na_rep="-", float_format="%.4f", border=0)
+        table = pd.DataFrame(cells(first)) if first.decimals else first.table
+        numbers = table.to_html(index=False, na_rep="-", float_format="%.4f", border=0)
         figures = [] if scores.figure is None else [_img(scores.figure)]
         return "\n".join([_paragraph(self.verdict, "b"), *map(_paragraph, self._notes), numbers, *figures])
 
@@ -318,17 +327,19 @@ class Plan(stopping.Plan):
         return f"<pre>{escape(self.text)}</pre>"
 
 
-def read(place: Place, metric: str = "score") -> Sweep:
+def read(place: Place, metric: str = "score", direction: Direction | None = None) -> Sweep:
     """Read a sweep: its folder, also while it runs, a file that :meth:`Sweep.export` wrote, or a CSV file of scores.
 
     Args:
         place: the folder or file.
         metric: of a CSV file, the name of its score.
+        direction: of a CSV file, ``max`` where a higher score is better, ``min`` where a lower one is; None: a higher
+            one, and a score with the name of a loss or an error is refused.
 
     Raises:
         InputError: there is none, it is damaged, or the file holds several sweeps.
     """
-    return Sweep(read_trials(place, metric))
+    return Sweep(read_trials(place, metric, direction))
 
 
 def compare(
@@ -392,7 +403,9 @@ def plan(
     from seedgrid.settings import checked
 
     asked = {"budget": budget, "max_start": max_start, "splits": splits, "evaluations": evaluations}
-    settings = checked(PlanSettings, {**asked, "random_seed": random_seed, "sweep": None, "metric": "score"})
+    settings = checked(
+        PlanSettings, {**asked, "random_seed": random_seed, "sweep": None, "metric": "score", "direction": None}
+    )
     best, text = make_plan(None if sweep is None else _records(sweep), settings)
     return Plan(**vars(best), text=text)
 

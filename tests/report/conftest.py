@@ -11,6 +11,7 @@ import pytest
 
 from seedgrid.records.store import Sweep, with_best
 from seedgrid.report.arrays import FinishedTrials, finished_trials
+from seedgrid.scale import Scale
 
 CONFIG = {
     "task": {"name": "mrpc", "metric": "acc_and_f1"},
@@ -27,6 +28,8 @@ def make_sweep(
     task: str = "grammar",
     metric: str = "accuracy",
     diverged_at: float | None = 0.5,
+    direction: str = "max",
+    limits: tuple[float | None, float | None] | None = None,
     status: str | Sequence[str] = "completed",
     epochs: Sequence[float] | None = None,
     **fields,
@@ -44,10 +47,12 @@ def make_sweep(
     fields = {"config": CONFIG, "majority": 0.5, "train_examples": 480, "validation_examples": 240, **fields}
     return Sweep(
         Path(name),
-        *with_best(table, each, diverged_at),
+        *with_best(table, each, diverged_at, Scale.of(metric, direction, limits)),
         name=name,
         task=task,
         metric=metric,
+        direction=direction,
+        limits=limits,
         diverged_at=diverged_at,
         **fields,
     )

@@ -10,6 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from seedgrid.report import figures
+from seedgrid.scale import Scale
+
+ACCURACY = Scale.of("accuracy")
 
 
 @pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (4, (1, 4)), (5, (2, 3)), (6, (2, 3))])
@@ -32,7 +35,7 @@ def test_a_legend_names_each_label_once():
 @pytest.mark.parametrize("sizes", [(5, 5), (25, 25), (100, 100)])
 def test_seed_labels_of_a_heat_map_do_not_overlap(grid_of, sizes):
     study = grid_of(*sizes)
-    figure = figures.heat_map(study.sweep.trials, "accuracy", "title")
+    figure = figures.heat_map(study.sweep.trials, ACCURACY, "title")
     figure.savefig(io.BytesIO(), format="png")
     axes = figure.axes[0]
     for labels, low, high in ((axes.get_xticklabels(), "x0", "x1"), (axes.get_yticklabels(), "y0", "y1")):
@@ -43,7 +46,7 @@ def test_seed_labels_of_a_heat_map_do_not_overlap(grid_of, sizes):
 
 def test_cells_hold_their_numbers_where_these_fit(grid_of):
     small, large = (
-        figures.heat_map(grid_of(*sizes).sweep.trials, "accuracy", "title").axes[0] for sizes in ((4, 5), (40, 40))
+        figures.heat_map(grid_of(*sizes).sweep.trials, ACCURACY, "title").axes[0] for sizes in ((4, 5), (40, 40))
     )
     assert len(small.texts) == 20
     assert len(large.texts) == 0
@@ -51,17 +54,17 @@ def test_cells_hold_their_numbers_where_these_fit(grid_of):
 
 def test_the_picture_of_a_sweep_names_its_trials(grid_of):
     trials = grid_of(3, 3).sweep.trials
-    assert figures.heat_map(trials, "accuracy", "mine").axes[0].get_title() == "mine\n9 trials"
-    assert figures.ranked_trials(trials, "accuracy", "mine").axes[0].get_title() == "mine\n9 trials"
+    assert figures.heat_map(trials, ACCURACY, "mine").axes[0].get_title() == "mine\n9 trials"
+    assert figures.ranked_trials(trials, ACCURACY, "mine").axes[0].get_title() == "mine\n9 trials"
 
 
 def test_a_sweep_with_a_trial_that_has_no_score_yet_is_drawn(study_of):
     study = study_of([[0.8], [np.nan], [0.7]], [(0, 0), (0, 1), (1, 0)], status=["completed", "running", "completed"])
     trials, evaluations = study.sweep.trials, study.sweep.evaluations
     for figure in (
-        figures.heat_map(trials, "accuracy", "t"),
-        figures.ranked_trials(trials, "accuracy", "t"),
-        figures.validation_curves(trials, evaluations, "accuracy", 0.5, "t"),
+        figures.heat_map(trials, ACCURACY, "t"),
+        figures.ranked_trials(trials, ACCURACY, "t"),
+        figures.validation_curves(trials, evaluations, ACCURACY, 0.5, "t"),
     ):
         figure.savefig(io.BytesIO(), format="png")
 
@@ -69,7 +72,7 @@ def test_a_sweep_with_a_trial_that_has_no_score_yet_is_drawn(study_of):
 def test_curves_tell_the_best_trial_and_the_diverged_ones_apart(grid_of):
     study = grid_of(3, 3, diverged=0.4)
     axes = Figure().subplots()
-    figures.draw_validation_curves(axes, study.sweep.trials, study.sweep.evaluations, "accuracy", 0.5)
+    figures.draw_validation_curves(axes, study.sweep.trials, study.sweep.evaluations, ACCURACY, 0.5)
     colours = [line.get_color() for line in axes.lines if len(line.get_xdata()) > 2]
     assert colours.count(figures.BEST) == 1
     assert colours.count(figures.DIVERGED) == int(study.trials["diverged"].sum()) > 0
@@ -87,7 +90,7 @@ def test_every_score_of_every_sweep_is_a_dot_in_its_row(study_of):
     status = ["completed", "completed", "completed", "running"]
     some = study_of([[0.8], [0.5], [0.7], [0.6]], [(0, 0), (0, 1), (1, 0), (1, 1)], status=status)
     others = study_of([[0.9], [0.8]], [(0, 0), (0, 1)])
-    figure = figures.scores_by_sweep({"some": some.sweep.trials, "others": others.sweep.trials}, "accuracy", 0.5)
+    figure = figures.scores_by_sweep({"some": some.sweep.trials, "others": others.sweep.trials}, ACCURACY, 0.5)
     [axes] = figure.axes
     dots = {
         (label, row, x)

@@ -13,6 +13,7 @@ from seedgrid.analysis.scores import score
 from seedgrid.records.store import trial_name
 from seedgrid.report import all_sections, comparison
 from seedgrid.report.figures import scores_by_sweep
+from seedgrid.scale import Scale
 from seedgrid.seeds import Seeds
 
 LABELS = np.arange(40) % 2
@@ -181,9 +182,8 @@ def test_no_page_shows_a_value_that_cannot_be(studies):
     assert check(sections, bounds_of) > 40
     for metric in ("accuracy", "mcc"):
         drawn = {name: study.sweep.trials for name, study in studies.items() if study.sweep.metric == metric}
-        assert (
-            check_figure(scores_by_sweep(drawn, metric, None), "index", lambda _, metric=metric: bounds_of(metric)) == 1
-        )
+        figure = scores_by_sweep(drawn, Scale.of(metric), None)
+        assert check_figure(figure, "index", lambda _, metric=metric: bounds_of(metric)) == 1
 
     for a, b in (
         ("perfect", "at-chance"),

@@ -1,17 +1,19 @@
-"""A sweep's finished trials as the arrays that ``seedgrid.analysis`` takes."""
+"""A sweep's finished trials as the arrays that ``seedgrid.analysis`` takes: of utilities, whose higher is better."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from seedgrid.analysis.comparison import LabelledGrid
-from seedgrid.analysis.scores import metric_range
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, Sweep
+from seedgrid.scale import Scale
 from seedgrid.wording import count, listed
 
 SEEDS = ["init", "order", "dropout"]
@@ -23,11 +25,14 @@ _MOST_CELLS = 10_000_000
 class FinishedTrials:
     """The finished trials of a sweep, in the order of their seeds.
 
+    Scores are in ``sweep``, ``trials`` and ``scores``; all else here is utilities, to compute with (see
+    :mod:`seedgrid.scale`), and ``short``, ``long`` and ``scale`` make scores of those again.
+
     Attributes:
         sweep: where they come from.
         trials: a row per finished trial, as ``Sweep.trials``, and ``score``: best found; for a trial whose loss was no
-            number before its first evaluation, the divergence threshold, or without one the lowest score of the sweep.
-        curves: (trials, evaluations), score at each evaluation after step 0; NaN where a trial has none.
+            number before its first evaluation, the divergence threshold, or without one the worst score of the sweep.
+        curves: (trials, evaluations), utility at each evaluation after step 0; NaN where a trial has none.
         epochs: (evaluations,), the fraction of an epoch at which they took place; NaN if not known.
     """
 
@@ -41,14 +46,61 @@ class FinishedTrials:
         return self.sweep.name
 
     @property
+    def own(self) -> bool:
+        """Whether it is a training of the user's own, which has neither task nor model nor recipe."""
+        return bool(self.sweep.config.get("training", {}).get("module"))
+
+    @property
+    def scale(self) -> Scale:
+        """On what its scores are read."""
+        return self.sweep.scale
+
+    @property
     def scores(self) -> np.ndarray:
         """(trials,), the best found score."""
         return self.trials["score"].to_numpy(float)
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """Lowest and highest value that a score can have; infinite for a metric that is not known."""
-        return metric_range(self.sweep.metric)
+    def utilities(self) -> np.ndarray:
+        """(trials,), of the best found scores."""
+        return self.scale.turned(self.scores)
+
+    @property
+    def threshold(self) -> float | None:
+        """The utility at or below which a trial counts as diverged; None: not known."""
+        return self.scale.turned(self.sweep.diverged_at)
+
+    @property
+    def best_possible(self) -> float | None:
+        """The highest utility there can be; None: not known, or no limit.
+
+        Where no limit is known, scores of which the best lies between 0 and 1 are taken for shares, or errors, of 1.
+        """
+        highest, found = self.scale.bounds[1], self.utilities.max()
+        if np.isfinite(self.scale.limits).any():
+            return highest if found <= highest < np.inf else None
+        best = self.scale.turned(found)
+        if self.scale.lower_is_better:
+            return 0.0 if 0 <= best < 1 else None
+        return 1.0 if 0 < best <= 1 else None
+
+    def short(self, utility: float) -> str:
+        """The score of a utility, as text, with three decimals where a score's size does not ask for others."""
+        return self.scale.written(self.scale.turned(utility), fewer=1)
+
+    def long(self, utility: float) -> str:
+        """The same with one decimal more."""
+        return self.scale.written(self.scale.turned(utility))
+
+    def limits(self, lower: float, upper: float) -> tuple[float, float]:
+        """Limits of a score, the lower one first, of those of its utility."""
+        low, high = self.scale.turned(lower), self.scale.turned(upper)
+        return (high, low) if self.scale.lower_is_better else (low, high)
+
+    def short_limits(self, lower: float, upper: float) -> str:
+        """The same as text, such as "0.712 to 0.934"."""
+        low, high = self.limits(lower, upper)
+        return f"{self.scale.written(low, fewer=1)} to {self.scale.written(high, fewer=1)}"
 
     @property
     def unfinished(self) -> int:
@@ -64,10 +116,9 @@ class FinishedTrials:
     def description(self) -> str:
         """One line: what the sweep is of, its seeds, how many trials count, and what became of the others."""
         sweep, trials = self.sweep, self.trials
-        of = " of ".join(
-            filter(None, (count(len(trials), "finished trial"), sweep.config.get("model", {}).get("name")))
-        )
-        parts = [f"{self.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric})"]
+        of = " of ".join(filter(None, (count(len(trials), "finished trial"), model_in_words(sweep.config))))
+        lower = ", lower is better" if self.scale.lower_is_better else ""
+        parts = [f"{self.name}: {of}{f' on {sweep.task}' if sweep.task else ''} ({sweep.metric}{lower})"]
         if sweep.seeded:
             seeds = f"{trials['init'].nunique()} init and {count(trials['order'].nunique(), 'order seed')}"
             if trials["dropout"].nunique() > 1:
@@ -101,17 +152,18 @@ class FinishedTrials:
     def at_the_end(self) -> FinishedTrials:
         """The same trials, with the score of the last evaluation in place of the best found.
 
-        It is no maximum over evaluations. Where a trial has none there, its loss was no number: the lowest best found.
+        It is no best of evaluations. Where a trial has none there, its loss was no number: the worst best found.
         """
         last = self.curves[:, -1]
-        return replace(self, trials=self.trials.assign(score=np.where(np.isnan(last), self.scores.min(), last)))
+        last = np.where(np.isnan(last), self.utilities.min(), last)
+        return replace(self, trials=self.trials.assign(score=self.scale.turned(last)))
 
     @property
     def even_curves(self) -> np.ndarray:
         """(trials, evaluations): the curves at even distances, for what counts an evaluation as a share of training.
 
         The same as ``curves`` unless trials were validated more densely at times, as the paper's in their first epoch:
-        then the best score since the last multiple of 1 / ``per_epoch`` of an epoch.
+        then the best since the last multiple of 1 / ``per_epoch`` of an epoch.
         """
         even = np.full((len(self.curves), self._slots.max() + 1), np.nan)
         for column, scores in zip(self._slots, self.curves.T, strict=True):
@@ -140,13 +192,17 @@ class FinishedTrials:
 
     @cached_property
     def grid(self) -> LabelledGrid:
-        """Scores by their seeds; without seeds, one row a trial.
+        """Utilities by their seeds; without seeds, one row a trial.
 
         Raises:
             InputError: the seeds span far more pairs than there are trials of.
         """
+        return self.laid_out(self.utilities)
+
+    def laid_out(self, values: np.ndarray) -> LabelledGrid:
+        """Values of the trials by their seeds, as ``grid``."""
         if not self.sweep.seeded:
-            return LabelledGrid(self.scores[:, None], tuple(range(len(self.trials))), (0,))
+            return LabelledGrid(values[:, None], tuple(range(len(self.trials))), (0,))
         varied = SEEDS if self.trials["dropout"].nunique() > 1 else SEEDS[:2]
         places = [np.unique(self.trials[name], return_inverse=True) for name in varied]
         shape = tuple(len(seeds) for seeds, _ in places)
@@ -155,18 +211,25 @@ class FinishedTrials:
                 f"{self.sweep.folder}: {len(self.trials)} trials over {' x '.join(map(str, shape))} seeds;"
                 f" at most {_MOST_CELLS:,} pairs can be laid out"
             )
-        scores = np.full(shape, np.nan)
-        scores[tuple(place for _, place in places)] = self.scores
-        return LabelledGrid(scores, *(tuple(seeds.tolist()) for seeds, _ in places))
+        cells = np.full(shape, np.nan)
+        cells[tuple(place for _, place in places)] = values
+        return LabelledGrid(cells, *(tuple(seeds.tolist()) for seeds, _ in places))
+
+
+def model_in_words(config: Mapping[str, Any]) -> str | None:
+    """Name of the model that a configuration has trained; of a training of one's own, the class of its module."""
+    module = config.get("training", {}).get("module", {})
+    return config.get("model", {}).get("name") or module.get("_target_")
 
 
 def check_whole(study: FinishedTrials, key: str) -> None:
     """Raise InputError if trials of the sweep that ``key`` names were stopped for their scores."""
     if study.selected:
         stopped = int((study.sweep.trials["status"] == "stopped").sum())
+        worse = "high" if study.scale.lower_is_better else "low"
         raise InputError(
-            f"{key}={study.sweep.folder}: {count(stopped)} stopped early for low scores, so the finished ones are no"
-            " random sample; give a sweep whose trials all ran in full"
+            f"{key}={study.sweep.folder}: {count(stopped)} stopped early for {worse} scores, so the finished ones are"
+            " no random sample; give a sweep whose trials all ran in full"
         )
 
 
@@ -178,9 +241,10 @@ def _why_none(sweep: Sweep) -> str:
     if len(sweep.trials) == counts.get("nonfinite", -1):
         rate = sweep.config.get("recipe", {}).get("learning_rate")
         was = "" if rate is None else f" (it was {rate:g})"
+        key = "its learning rate" if sweep.config.get("training", {}).get("module") else "recipe.learning_rate"
         return (
-            f"the losses of all {len(sweep.trials)} were no numbers before a validation; lower"
-            f" recipe.learning_rate{was}, in another sweep=FOLDER"
+            f"the losses of all {len(sweep.trials)} were no numbers before a validation; lower {key}{was}, in another"
+            " sweep=FOLDER"
         )
     if len(sweep.trials) == counts.get("failed", -1):
         return f"all {len(sweep.trials)} failed, the first with {sweep.trials['error'].iloc[0]}"
@@ -196,21 +260,23 @@ def finished_trials(sweep: Sweep) -> FinishedTrials:
     trials = sweep.trials[sweep.trials["status"].isin(FINISHED)].sort_values(SEEDS, ignore_index=True)
     if not trials["best_found"].notna().any():
         raise InputError(f"{sweep.folder}: no finished trial with a score; {_why_none(sweep)}")
-    lowest = trials["best_found"].min()
-    worst = lowest if sweep.diverged_at is None else min(sweep.diverged_at, lowest)
-    trials = trials.assign(score=trials["best_found"].fillna(worst))
+    turned = sweep.scale.turned
+    lowest = turned(trials["best_found"]).min()
+    worst = lowest if sweep.diverged_at is None else min(turned(sweep.diverged_at), lowest)
+    trials = trials.assign(score=trials["best_found"].fillna(turned(worst)))
 
     after_start = sweep.evaluations[sweep.evaluations["step"] > 0]
     steps, column = np.unique(after_start["step"], return_inverse=True)
     row = pd.MultiIndex.from_frame(trials[SEEDS]).get_indexer(pd.MultiIndex.from_frame(after_start[SEEDS]))
     of_finished = row >= 0
     curves = np.full((len(trials), len(steps)), np.nan)
-    curves[row[of_finished], column[of_finished]] = after_start["score"].to_numpy(float)[of_finished]
+    curves[row[of_finished], column[of_finished]] = turned(after_start["score"].to_numpy(float))[of_finished]
+    curves[~np.isfinite(curves)] = np.nan
     taken = np.isfinite(curves).any(axis=0)
     # Without any evaluation there is nothing to draw; the score above stands for the whole trial.
     never = ~np.isfinite(curves[:, taken]).any(axis=1)
     curves = curves[:, taken]
-    curves[never] = trials.loc[never, "score"].to_numpy()[:, None]
+    curves[never] = turned(trials.loc[never, "score"].to_numpy())[:, None]
     epoch = np.full(len(steps), np.nan)
     epoch[column] = after_start["epoch"].to_numpy(float)
     return FinishedTrials(sweep, trials, curves, epoch[taken])

@@ -18,8 +18,9 @@ from seedgrid.records.store import Sweep, sweeps_here
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, finished_trials
 from seedgrid.report.comparison import Compared, build_sections, cautions, compare_trials, risk_of
-from seedgrid.report.page import cell, check_output, made_of, write_report
+from seedgrid.report.page import cells, check_output, made_of, write_report
 from seedgrid.report.section import Section
+from seedgrid.scale import Direction
 from seedgrid.settings import SettingsGroup, read_config
 
 # Starts the title of every page of this command, by which it knows its own.
@@ -43,6 +44,7 @@ class CompareSettings(ComparisonOptions):
     a: Annotated[str, Field(min_length=1)]
     b: Annotated[str, Field(min_length=1)]
     metric: Annotated[str, Field(min_length=1)]
+    direction: Direction | None
     output: Annotated[str, Field(min_length=1)] | None
 
 
@@ -54,7 +56,7 @@ def compare(config: DictConfig) -> None:
             raise InputError(f"{key} has no value: give a sweep's folder or a file of trials{sweeps_here()}")
     settings = read_config(config, CompareSettings)
     check_power(settings)
-    a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric)
+    a, b = read_pair(Path(settings.a), Path(settings.b), settings.metric, settings.direction)
     with Console(stderr=True).status(f"comparing {len(a.trials)} trials with {len(b.trials)}"):
         output = Path(settings.output or beside(a.sweep, b.sweep))
         page, sections, notes = make_comparison(a, b, output, settings)
@@ -132,7 +134,7 @@ def in_terminal(sections: list[Section], notes: list[str]) -> str:
         parts += [_wrapped(text) for text in (section.reading, *section.missing) if text]
         # One row a trial count is for the page.
         if section.table is not None and section.key != "expected-best":
-            parts += ["", _aligned(section.table)]
+            parts += ["", _aligned(section)]
     return "\n".join(parts)
 
 
@@ -140,12 +142,12 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
-def _aligned(table: pd.DataFrame) -> str:
-    """A table as text, words left and numbers right."""
+def _aligned(section: Section) -> str:
+    """A section's table as text, words left and numbers right."""
     columns = []
-    for name in table:
-        numeric = pd.api.types.is_numeric_dtype(table[name])
-        written = [str(name), *table[name].map(cell)]
+    for name, texts in cells(section).items():
+        numeric = pd.api.types.is_numeric_dtype(section.table[name])
+        written = [name, *texts]
         width = max(map(len, written))
         columns.append([text.rjust(width) if numeric else text.ljust(width) for text in written])
     return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
@@ -157,18 +159,20 @@ def beside(a: Sweep, b: Sweep) -> Path:
     return a.folder / f"compare-{of_b}" if a.folder.is_dir() else Path(f"compare-{of_a}-{of_b}")
 
 
-def read_pair(folder_a: Path, folder_b: Path, metric: str = "score") -> tuple[FinishedTrials, FinishedTrials]:
+def read_pair(
+    folder_a: Path, folder_b: Path, metric: str = "score", direction: Direction | None = None
+) -> tuple[FinishedTrials, FinishedTrials]:
     """Both sweeps' finished trials.
 
     Args:
         folder_a, folder_b: where they lie, or files of trials.
-        metric: of CSV files, the name of the score.
+        metric, direction: of CSV files, the name of the score and which end of it is better.
 
     Raises:
         InputError: a sweep cannot be read, or the two cannot be compared.
     """
     _refuse_one(folder_a, folder_b)
-    return pair(*(_sweep(key, folder, metric) for key, folder in (("a", folder_a), ("b", folder_b))))
+    return pair(*(_sweep(key, folder, metric, direction) for key, folder in (("a", folder_a), ("b", folder_b))))
 
 
 def _refuse_one(folder_a: Path, folder_b: Path) -> None:
@@ -195,19 +199,24 @@ def check_comparable(a: Sweep, b: Sweep) -> None:
     for what, of_a, of_b in (
         ("task", a.task, b.task),
         ("metric", a.metric, b.metric),
+        ("direction", a.direction, b.direction),
         ("validation examples", validation_examples(a), validation_examples(b)),
     ):
         if of_a and of_b and of_a != of_b:
             remedy = "compare sweeps of one task on the same validation examples"
             if what == "metric" and "score" in (of_a, of_b):
                 remedy = "say with metric= what the score of a CSV file is"
+            if what == "direction":
+                remedy = (
+                    "of one score either the higher or the lower is better; say with direction= what a CSV file has"
+                )
             raise InputError(f"a={a.folder}, b={b.folder}: different {what}, {of_a} and {of_b}; {remedy}")
 
 
-def _sweep(key: str, folder: Path, metric: str) -> Sweep:
+def _sweep(key: str, folder: Path, metric: str, direction: Direction | None) -> Sweep:
     if not folder.exists():
         raise InputError(f"{key}={folder}: no such folder or file; run a sweep first, or name another one")
-    return read_trials(folder, metric)
+    return read_trials(folder, metric, direction)
 
 
 def validation_examples(sweep: Sweep) -> str:

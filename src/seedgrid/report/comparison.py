@@ -14,12 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from seedgrid.analysis.comparison import Comparison, Diverged, ExpectedBest, compare, trials_needed
+from seedgrid.analysis.comparison import Comparison, Difference, Diverged, ExpectedBest, compare, trials_needed
 from seedgrid.errors import InputError
 from seedgrid.report.arrays import SEEDS, FinishedTrials, check_whole
 from seedgrid.report.figures import MOST_MARKS, REFERENCE, panels, score_axis, set_title, shared_legend
 from seedgrid.report.section import Section
-from seedgrid.wording import count, listed, p_value, percent
+from seedgrid.scale import Scale
+from seedgrid.wording import DECIMALS, count, listed, p_value, percent
 
 # Okabe and Ito's green and purple, which other figures use for validation schedules; no comparison shows those.
 METHOD_A, METHOD_B = "#009E73", "#CC79A7"
@@ -31,7 +32,7 @@ class Compared:
 
     Attributes:
         a, b: all finished trials.
-        result: the comparison of their best found scores.
+        result: the comparison of their best found, in scores: "better" and "beats" follow the direction.
         diverged: of their trials that diverged, by the sweeps' own records.
         scores_a, scores_b: of the trials that were compared; where they are paired, in the same order.
         paired_as_asked: whether the user said to pair or not to.
@@ -48,6 +49,11 @@ class Compared:
     @property
     def names(self) -> tuple[str, str]:
         return self.a.name, self.b.name
+
+    @property
+    def scale(self) -> Scale:
+        """On what the scores of both are read."""
+        return max((self.a.scale, self.b.scale), key=lambda scale: scale.decimals)
 
     @property
     def shown(self) -> bool:
@@ -90,9 +96,9 @@ def compare_trials(
     as_asked = paired is not None
     paired = False if unseeded else paired
     # By the records, not by the score alone: a trial whose loss was no number diverged whatever it scored before.
-    flags = [replace(each, trials=each.trials.assign(score=1.0 - each.trials["diverged"])).grid for each in (a, b)]
+    flags = [each.laid_out(1.0 - each.trials["diverged"].to_numpy(float)) for each in (a, b)]
     grids = a.grid, b.grid
-    options = {"level": level, "draws": draws, "seed": seed, "bounds": a.bounds}
+    options = {"level": level, "draws": draws, "seed": seed, "bounds": a.scale.bounds}
     try:
         result = compare(*grids, paired=paired, max_budget=max_budget, **options)
         diverged = compare(*flags, paired=result.paired, max_budget=0, level=level, diverged_at=0.5).diverged
@@ -104,7 +110,36 @@ def compare_trials(
         scores = pairs["score_a"].to_numpy(float), pairs["score_b"].to_numpy(float)
     else:
         scores = a.scores, b.scores
-    return Compared(a, b, result, diverged, *scores, paired_as_asked=as_asked)
+    return Compared(a, b, _in_scores(result, a.scale), diverged, *scores, paired_as_asked=as_asked)
+
+
+def _in_scores(result: Comparison, scale: Scale) -> Comparison:
+    """A comparison of utilities as one of scores; what says who is better stays as it is."""
+    if not scale.lower_is_better:
+        return result
+    turned, best = scale.turned, result.expected_best
+    means = [replace(mean, value=turned(mean.value)) for mean in (result.mean_a, result.mean_b)]
+    if best is not None:
+        best = replace(best, a=turned(best.a), b=turned(best.b), **_turned_difference(best, "difference", scale))
+    mean = result.difference
+    return replace(
+        result,
+        mean_a=means[0],
+        mean_b=means[1],
+        difference=replace(mean, t=turned(mean.t), **_turned_difference(mean, "value", scale)),
+        hedges_g=turned(result.hedges_g),
+        expected_best=best,
+    )
+
+
+def _turned_difference(difference: Difference | ExpectedBest, name: str, scale: Scale) -> dict[str, Any]:
+    """The fields of a difference of utilities, and of its limits, in scores."""
+    turned = scale.turned
+    return {
+        name: turned(getattr(difference, name)),
+        "lower": turned(difference.upper),
+        "upper": turned(difference.lower),
+    }
 
 
 def build_sections(compared: Compared, power: float) -> list[Section]:
@@ -131,12 +166,16 @@ def difference(compared: Compared) -> Section:
         (f"chance that a trial of {a} beats one of {b}", chance.value, chance.lower, chance.upper, chance.p),
         ("difference in share diverged", diverged.difference, diverged.lower, diverged.upper, diverged.p),
     ]
+    places = compared.scale.decimals
+    of_rows = places, None, None, None
+    decimals = {} if places == DECIMALS else dict.fromkeys(("value", "lower", "upper"), of_rows)
     return Section(
         key="difference",
         title="Is it the method or the seed?",
         reading=f"{verdict(compared)} {pairing(compared)}",
         caption=(
-            f"{a} less {b}, best found {compared.a.sweep.metric}, {result.trials_a:,} and {result.trials_b:,} trials;"
+            f"{a} less {b}, best found {compared.scale.metric}{_lower(compared)}, {result.trials_a:,} and"
+            f" {result.trials_b:,} trials;"
             f" limits are of {percent(result.level)} intervals. Mean and chance: t tests with init and order seeds as"
             " crossed random effects, for trials that share a seed are not independent. Hedges' g: the difference in"
             " standard deviations of a single trial. Chance: ties count half, 0.5 is none. Diverged: Newcombe's"
@@ -144,33 +183,36 @@ def difference(compared: Compared) -> Section:
             " without variation. All of it holds for other seeds on these validation examples, not for other examples."
         ),
         table=pd.DataFrame(rows, columns=[f"{a} less {b}", "value", "lower", "upper", "p"]),
+        decimals=decimals,
     )
 
 
 def verdict(compared: Compared) -> str:
     """Whether the means differ by more than seeds explain: a sentence or two that claim no more than the interval."""
-    mean, (a, b) = compared.result.difference, compared.names
-    if compared.result.difference.value < 0:
+    mean, (a, b), scale = compared.result.difference, compared.names, compared.scale
+    if scale.turned(mean.value) < 0:
         a, b = b, a
-    size, level = abs(mean.value), percent(compared.result.level)
-    limits = sorted((abs(mean.lower), abs(mean.upper)))
+    size, level = scale.written(abs(mean.value)), percent(compared.result.level)
+    limits = [scale.written(limit) for limit in sorted((abs(mean.lower), abs(mean.upper)))]
+    better = f"{scale.better_word} (better)" if scale.lower_is_better else scale.better_word
     if np.isnan(mean.lower):
         what = "The differences between paired trials do not" if compared.result.paired else "The scores do not"
         if mean.p == 1:
             return f"No difference: {a} and {b} have the same mean. {what} vary, so there is no error to judge it by."
         return (
-            f"{a} scores {size:.4f} higher than {b}. {what} vary, so there is no error to judge it by: nothing is"
+            f"{a} scores {size} {better} than {b}. {what} vary, so there is no error to judge it by: nothing is"
             " claimed beyond these trials."
         )
     if compared.shown:
         return (
-            f"More than the seeds explain: {a} scores higher than {b}, by {size:.4f} on average ({level} interval"
-            f" {limits[0]:.4f} to {limits[1]:.4f}, {p_value(mean.p)})."
+            f"More than the seeds explain: {a} scores {better} than {b}, by {size} on average ({level} interval"
+            f" {limits[0]} to {limits[1]}, {p_value(mean.p)})."
         )
-    lead = f"{a}'s mean is {size:.4f} higher" if size else "the means are equal"
+    lead = f"{a}'s mean is {size} {better}" if mean.value else "the means are equal"
     return (
         f"The seeds alone may explain it: {lead}, and the {level} interval of {compared.a.name} less"
-        f" {compared.b.name} reaches from {mean.lower:+.4f} to {mean.upper:+.4f} ({p_value(mean.p)}). That does not"
+        f" {compared.b.name} reaches from {scale.signed(mean.lower)} to {scale.signed(mean.upper)}"
+        f" ({p_value(mean.p)}). That does not"
         " show that they are equal: any difference in that interval remains possible."
     )
 
@@ -216,6 +258,7 @@ def _single_seeds(compared: Compared) -> Iterator[str]:
 def scores(compared: Compared) -> Section:
     """Both methods' trials: where they lie, and how many diverged."""
     result, diverged, names = compared.result, compared.diverged, compared.names
+    turned = compared.scale.turned
     sides = (
         (result.mean_a, compared.scores_a, diverged.a),
         (result.mean_b, compared.scores_b, diverged.b),
@@ -228,9 +271,9 @@ def scores(compared: Compared) -> Section:
                 "mean": mean.value,
                 "standard error": mean.standard_error,
                 "std of a trial": np.sqrt(mean.total_variance),
-                "lowest": values.min(),
+                compared.scale.worst_word: turned(turned(values).min()),
                 "median": np.median(values),
-                "best": values.max(),
+                "best": turned(turned(values).max()),
                 "diverged": bad,
                 "share diverged": bad / mean.trials,
             }
@@ -240,7 +283,8 @@ def scores(compared: Compared) -> Section:
     shares = [f"{bad} of {mean.trials} ({name})" for name, (mean, _, bad) in zip(names, sides, strict=True)]
     reading = f"Diverged: {' and '.join(shares)}{_diverged_verdict(compared)}."
     if result.paired:
-        wins = int((compared.scores_a > compared.scores_b).sum()), int((compared.scores_a < compared.scores_b).sum())
+        utilities = turned(compared.scores_a), turned(compared.scores_b)
+        wins = int((utilities[0] > utilities[1]).sum()), int((utilities[0] < utilities[1]).sum())
         equal = result.shared - sum(wins)
         reading += f" With the same seeds, {names[0]} is better in {count(wins[0], 'pair')}, {names[1]} in {wins[1]:,}"
         reading += f", and {equal} are equal." if equal else "."
@@ -249,8 +293,21 @@ def scores(compared: Compared) -> Section:
         f" {percent(result.level)} interval, which allows for shared seeds. Std of a trial: of one with new seeds."
     )
     if result.paired:
-        caption += f" Right: each pair of trials with the same seeds; above the line {names[0]} is better."
-    return Section("scores", "The scores", reading, caption, _scores_figure(compared), table)
+        side = "below" if compared.scale.lower_is_better else "above"
+        caption += f" Right: each pair of trials with the same seeds; {side} the line {names[0]} is better."
+    decimals = _decimals(compared, table, ("mean", "standard error", "std of a trial", "median", "best"))
+    decimals |= _decimals(compared, table, (compared.scale.worst_word,))
+    return Section("scores", "The scores", reading, caption, _scores_figure(compared), table, decimals=decimals)
+
+
+def _decimals(compared: Compared, table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[int]]:
+    """Those of columns of scores, where they are not the ones of any number."""
+    decimals = compared.scale.decimals
+    return {} if decimals == DECIMALS else dict.fromkeys(columns, [decimals] * len(table))
+
+
+def _lower(compared: Compared) -> str:
+    return " (lower is better)" if compared.scale.lower_is_better else ""
 
 
 def _diverged_verdict(compared: Compared) -> str:
@@ -265,8 +322,7 @@ def _diverged_verdict(compared: Compared) -> str:
 
 
 def _scores_figure(compared: Compared) -> Figure:
-    result, names = compared.result, compared.names
-    metric = compared.a.sweep.metric
+    result, names, scale = compared.result, compared.names, compared.scale
     figure, (axes, *others) = panels(1 + result.paired, 5.5, 3.8)
     generator = np.random.default_rng(0)
     rows = (
@@ -277,27 +333,27 @@ def _scores_figure(compared: Compared) -> Figure:
         places = height + generator.uniform(-0.25, 0.25, len(values))
         _dots(axes, values, places, colour)
         half = float(stats.t.ppf((1 + result.level) / 2, mean.degrees)) * mean.standard_error
-        low, high = np.clip((mean.value - half, mean.value + half), *compared.a.bounds)
+        low, high = np.clip((mean.value - half, mean.value + half), *scale.limits)
         bar = np.maximum([[mean.value - low], [high - mean.value]], 0)  # a mean of ones may be more by a rounding
         axes.errorbar(mean.value, height, xerr=bar, fmt="D", color="black", markersize=5, capsize=4, zorder=3)
     threshold = compared.a.sweep.diverged_at
     if threshold is not None and threshold == compared.b.sweep.diverged_at:
         axes.axvline(threshold, color=REFERENCE, linestyle="--", linewidth=1, zorder=0)
-        axes.text(threshold, 1.48, " diverged at or below", color=REFERENCE, fontsize=7, va="top")
+        axes.text(threshold, 1.48, f" diverged {scale.diverged_word}", color=REFERENCE, fontsize=7, va="top")
     trials = (result.trials_a, result.trials_b)
     labels = ["\n".join((*textwrap.wrap(name, 20), count(n))) for name, n in zip(names, trials, strict=True)]
     axes.set_yticks((1, 0), labels)
     axes.set_ylim(-0.5, 1.5)
-    score_axis(axes, "x", f"best found {metric}", compared.a.bounds)
+    score_axis(axes, "x", f"best found {scale.metric}", scale)
     set_title(axes, "all trials compared", more=f"mean with {percent(result.level)} interval")
     for pairs in others:
         _dots(pairs, compared.scores_b, compared.scores_a, REFERENCE)
         low, high = (edge(np.concatenate((compared.scores_a, compared.scores_b))) for edge in (np.min, np.max))
         pairs.axline((low, low), slope=1, color=REFERENCE, linestyle="--", linewidth=1, zorder=0)
-        margin = 0.05 * (high - low) or 0.01
+        margin = 0.05 * (high - low) or 0.01 * max(1.0, abs(low))
         pairs.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
         for which, name in zip("yx", names, strict=True):
-            score_axis(pairs, which, textwrap.fill(f"best found of {name}", 40), compared.a.bounds)
+            score_axis(pairs, which, textwrap.fill(f"best found of {name}", 40), scale.limits)
         set_title(pairs, "trials with the same seeds", more=count(result.shared, "pair"))
     return figure
 
@@ -337,6 +393,7 @@ def expected_best(compared: Compared) -> Section:
         ),
         figure=_expected_best_figure(best, compared),
         table=table,
+        decimals=_decimals(compared, table, (a, b, f"{a} less {b}", "lower", "upper")),
     )
 
 
@@ -364,8 +421,8 @@ def _expected_best_figure(best: ExpectedBest, compared: Compared) -> Figure:
     figure, (curves, gap) = panels(2, 5.5, 3.8)
     for name, values, colour in ((a, best.a, METHOD_A), (b, best.b, METHOD_B)):
         curves.plot(best.budgets, values, color=colour, marker=".", markersize=4, label=name)
-    low, high = compared.a.bounds
-    score_axis(curves, "y", f"expected best {compared.a.sweep.metric}", (low, high))
+    low, high = compared.scale.limits
+    score_axis(curves, "y", f"expected best {compared.scale.metric}", compared.scale)
     set_title(curves, "expected best of n trials", more=f"{result.trials_a:,} and {result.trials_b:,} trials")
     gap.axhline(0, color=REFERENCE, linestyle="--", linewidth=1)
     gap.plot(best.budgets, best.difference, color="black", marker=".", markersize=4, label="difference")
@@ -439,8 +496,8 @@ def seed_pairs_needed(compared: Compared, power: float) -> Section:
         key=key,
         title=title,
         reading=(
-            f"A difference of {size:.4f}, as seen here, is shown with a chance of {percent(power)} by"
-            f" {' or by '.join(ways)}, with each method."
+            f"A difference of {compared.scale.written(size)}, as seen here, is shown with a chance of"
+            f" {percent(power)} by {' or by '.join(ways)}, with each method."
             + (" It is shown already." if compared.shown else "")
             + " The true difference may be smaller, and then needs more."
         ),
@@ -554,13 +611,15 @@ def cautions(compared: Compared) -> list[str]:
     (a, b), (first, second) = compared.names, (each.curves.shape[1] for each in (compared.a, compared.b))
     if first != second:
         ends = (each.at_the_end.grid for each in (compared.a, compared.b))
-        options = {"paired": compared.result.paired, "level": compared.result.level, "bounds": compared.a.bounds}
-        result = compare(*ends, max_budget=0, **options)
-        last = result.difference
-        limits = f"{percent(result.level)} interval {last.lower:+.4f} to {last.upper:+.4f}, "
+        scale = compared.scale
+        options = {"paired": compared.result.paired, "level": compared.result.level, "bounds": scale.bounds}
+        result = _in_scores(compare(*ends, max_budget=0, **options), scale)
+        last, signed = result.difference, scale.signed
+        limits = f"{percent(result.level)} interval {signed(last.lower)} to {signed(last.upper)}, "
+        extreme, change = ("minimum", "lower") if scale.lower_is_better else ("maximum", "raise")
         said.append(
-            f"Best found is a maximum over {count(first, 'evaluation')} of {a} and {second} of {b}: more of them alone"
-            f" raise it. By the last evaluation {a} less {b} is {last.value:+.4f} on average"
+            f"Best found is a {extreme} over {count(first, 'evaluation')} of {a} and {second} of {b}: more of them"
+            f" alone {change} it. By the last evaluation {a} less {b} is {signed(last.value)} on average"
             f" ({'' if np.isnan(last.lower) else limits}{p_value(last.p)})."
         )
     said += filter(None, (compared.a.versions_warning, compared.b.versions_warning))

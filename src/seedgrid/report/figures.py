@@ -14,8 +14,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
-from seedgrid.analysis.scores import metric_range
 from seedgrid.records.store import FINISHED
+from seedgrid.scale import Scale
 from seedgrid.wording import count
 
 # Okabe and Ito's palette, distinct for colour-blind readers; each colour has one meaning in all figures.
@@ -26,9 +26,11 @@ NOT_RUN = "#dddddd"
 # What a page shows at its full size; a wider figure would be shrunk, and its letters with it.
 PAGE_WIDTH = 11.0
 _SEEDS = ["init", "order", "dropout"]
+_NUMBER = 0.36, 0.25  # what a number of three decimals takes in a cell, in inches
 # Trials that have no final score yet, as a tape recorder shows them.
 _UNFINISHED = {"stopped": "s", "running": ">", "interrupted": "$||$", "failed": "v"}
 Study, Found = TypeVar("Study"), TypeVar("Found")
+_MAGNITUDES = 100
 _TOUCHES = 1e-9  # a tick on a limit, but for rounding
 # Beyond so many marks, an SVG gets a picture of them.
 MOST_MARKS = 2_000
@@ -132,15 +134,37 @@ def score_axis(
     axes: Axes,
     which: Literal["x", "y"],
     label: str,
-    bounds: tuple[float, float],
+    scale: Scale | tuple[float, float],
     most_ticks: int | Literal["auto"] = "auto",
 ) -> None:
-    """Label an axis of scores and end it, once all is drawn, where scores do: a little beyond, with no tick there."""
+    """Label an axis of scores and end it, once all is drawn, where scores do: a little beyond, with no tick there.
+
+    Args:
+        axes, which: the axis.
+        label: beside it; where lower is better, that is added.
+        scale: of the scores; of differences between scores, the lowest and the highest.
+        most_ticks: at most.
+    """
+    limits = scale
+    if isinstance(scale, Scale):
+        limits = scale.limits
+        if scale.lower_is_better:
+            label += "\n(lower is better)" if which == "y" else " (lower is better)"
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    if isinstance(scale, Scale) and _spans_magnitudes(scale, getattr(axes.dataLim, f"interval{which}")):
+        axes.set(**{f"{which}label": label, f"{which}scale": "log"})
+        axes.autoscale(axis=which)
+        return
     margin = 0.03 * (high - low)
-    ends = np.clip((low, high), bounds[0] - margin, bounds[1] + margin)
+    ends = np.clip((low, high), limits[0] - margin, limits[1] + margin)
     axes.set(**{f"{which}label": label, f"{which}lim": ends})
-    (axes.xaxis if which == "x" else axes.yaxis).set_major_locator(_Within(bounds, most_ticks))
+    (axes.xaxis if which == "x" else axes.yaxis).set_major_locator(_Within(limits, most_ticks))
+
+
+def _spans_magnitudes(scale: Scale, scores: np.ndarray) -> bool:
+    """Whether some scores are so many times others, such as a diverged trial's loss, that they are drawn by powers."""
+    low, high = np.nanmin(scores), np.nanmax(scores)
+    return bool(np.isinf(scale.high) and low > 0 and _MAGNITUDES * low < high < np.inf)
 
 
 def is_grid(trials: pd.DataFrame) -> bool:
@@ -154,51 +178,64 @@ def heat_map_size(trials: pd.DataFrame) -> tuple[float, float]:
     return 2.2 + min(0.45 * columns, 8.5), 1.6 + min(0.4 * rows, 7.5)
 
 
-def heat_map(trials: pd.DataFrame, metric: str, title: str) -> Figure:
+def heat_map(trials: pd.DataFrame, scale: Scale, title: str) -> Figure:
     """Best found score of every (init, order) pair as a figure of its own; see ``draw_heat_map``."""
     size = heat_map_size(trials)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    draw_heat_map(axes, trials, metric, size)
+    draw_heat_map(axes, trials, scale, size)
     axes.set_title(f"{title}\n{count(len(trials))}", fontsize=10)
     shared_legend(figure)
     return figure
 
 
-def draw_heat_map(axes: Axes, trials: pd.DataFrame, metric: str, size: tuple[float, float]) -> None:
+def draw_heat_map(axes: Axes, trials: pd.DataFrame, scale: Scale, size: tuple[float, float]) -> None:
     """Best found score of every (init, order) pair, rows and columns sorted by their mean (Dodge et al. 2020, Fig. 2).
+
+    The best are to the right and below, and bright.
 
     Args:
         axes: to draw into.
         trials: a row per trial: ``init``, ``order``, ``status``, ``best_found`` (so far, for a trial that has not
             finished), ``diverged``; trials that differ in the dropout seed alone are averaged.
-        metric: name of the score.
+        scale: of the scores.
         size: width and height of the panel in inches, labels included: by it, cells get numbers and marks their size.
     """
     cells = trials.groupby(["init", "order"])
     grid = cells["best_found"].mean().unstack()
-    rows = grid.mean(axis=1).sort_values(kind="stable", na_position="first").index
-    columns = grid.mean(axis=0).sort_values(kind="stable", na_position="first").index
+    rows, columns = (
+        scale.turned(grid.mean(axis=axis)).sort_values(kind="stable", na_position="first").index for axis in (1, 0)
+    )
     values = grid.loc[rows, columns].to_numpy(float)
     width, height = (size[0] - 2.0) / len(columns), (size[1] - 1.5) / len(rows)
 
     axes.set_facecolor(NOT_RUN)
-    image = axes.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest")
-    bounds = metric_range(metric)
+    colours = "viridis_r" if scale.lower_is_better else "viridis"
+    by_powers = np.isfinite(values).any() and _spans_magnitudes(scale, values)
+    norm = "log" if by_powers else "linear"
+    image = axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
     lowest, highest = image.get_clim()
     if lowest == highest:  # all equal: colours a little around
-        image.set_clim(*np.clip((lowest - 0.05, highest + 0.05), *bounds))
+        around = 0.05 * max(1.0, abs(lowest))
+        image.set_clim(*np.clip((lowest - around, highest + around), *scale.limits))
     averaged = ",\nmean over dropout seeds" if len(trials) > cells.ngroups else ""
-    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {metric}{averaged}", ticks=_Within(bounds))
+    ticks = None if by_powers else _Within(scale.limits)
+    lower = "\n(lower is better)" if scale.lower_is_better else ""
+    bar = axes.figure.colorbar(image, ax=axes, label=f"best found {scale.metric}{averaged}{lower}", ticks=ticks)
     bar.ax.tick_params(labelsize=8)
-    bar.formatter.set_useOffset(False)
-    numbered = width >= 0.36 and height >= 0.25
+    if not by_powers:
+        bar.formatter.set_useOffset(False)
+    numbered = width >= _NUMBER[0] and height >= _NUMBER[1]
     if numbered and np.isfinite(values).any():
-        middle = (np.nanmin(values) + np.nanmax(values)) / 2
-        for row, column in np.argwhere(np.isfinite(values)):
-            value = values[row, column]
-            colour = "white" if value < middle else "black"
-            axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=7)
+        filled = np.argwhere(np.isfinite(values))
+        written = [scale.written(values[row, column], fewer=1) for row, column in filled]
+        longest = max(len(text.lstrip("-")) for text in written)
+        numbered = width >= _NUMBER[0] / len("0.912") * longest
+        ends = np.nanmin(values), np.nanmax(values)
+        middle = scale.turned(np.sqrt(np.prod(ends)) if by_powers else sum(ends) / 2)
+        for (row, column), text in zip(filled, written if numbered else (), strict=numbered):
+            colour = "white" if scale.turned(values[row, column]) < middle else "black"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
 
     marks = {"diverged": (cells["diverged"].max(), {"marker": "x", "color": DIVERGED})}
     for status, marker in _UNFINISHED.items():
@@ -231,29 +268,30 @@ def draw_heat_map(axes: Axes, trials: pd.DataFrame, metric: str, size: tuple[flo
     axes.set_ylabel("init seed, sorted by mean")
 
 
-def ranked_trials(trials: pd.DataFrame, metric: str, title: str) -> Figure:
+def ranked_trials(trials: pd.DataFrame, scale: Scale, title: str) -> Figure:
     """Best found score of every trial, sorted, as a figure of its own; see ``draw_ranked_trials``."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    draw_ranked_trials(axes, trials, metric)
+    draw_ranked_trials(axes, trials, scale)
     axes.set_title(f"{title}\n{count(len(trials))}", fontsize=10)
     axes.legend(frameon=False)
     return figure
 
 
-def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], metric: str, diverged_at: float | None) -> Figure:
+def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], scale: Scale, diverged_at: float | None) -> Figure:
     """Best found score of every trial of several sweeps, a row each, and the mean of each sweep's finished trials.
 
     Args:
         sweeps: by name, from top to bottom, a row per trial: ``status``, ``best_found`` (so far, for a trial that has
             not finished), ``diverged``.
-        metric: name of the score.
+        scale: of the scores.
         diverged_at: the threshold, drawn as a line; None: not known, or not the same for all.
     """
     figure = Figure(figsize=(PAGE_WIDTH, 1.1 + 0.5 * len(sweeps)), layout="constrained")
     axes = figure.subplots()
     if diverged_at is not None:
-        axes.axvline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")
+        label = f"counts as diverged {scale.diverged_word}"
+        axes.axvline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label=label)
     generator = np.random.default_rng(0)
     for row, trials in enumerate(sweeps.values()):
         finished = trials["status"].isin(FINISHED)
@@ -276,21 +314,22 @@ def scores_by_sweep(sweeps: Mapping[str, pd.DataFrame], metric: str, diverged_at
     axes.set_yticks(range(len(sweeps)), [textwrap.fill(name, 30) for name in sweeps])
     axes.set_ylim(len(sweeps) - 0.5, -0.5)
     axes.tick_params(labelsize=8)
-    score_axis(axes, "x", f"best found {metric}", metric_range(metric))
+    score_axis(axes, "x", f"best found {scale.metric}", scale)
     axes.xaxis.label.set_size(9)
     shared_legend(figure, columns=5)
     return figure
 
 
-def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
-    """Best found score of every trial, sorted: for sweeps that are no grid.
+def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, scale: Scale) -> None:
+    """Best found score of every trial, sorted, the best to the right: for sweeps that are no grid.
 
     Args:
         axes: to draw into.
         trials: a row per trial: ``best_found``, ``diverged``.
-        metric: name of the score.
+        scale: of the scores.
     """
-    ranked = trials.dropna(subset="best_found").sort_values("best_found", kind="stable").reset_index(drop=True)
+    ranked = trials.dropna(subset="best_found").sort_values("best_found", kind="stable", key=scale.turned)
+    ranked = ranked.reset_index(drop=True)
     many = len(ranked) > MOST_MARKS
     for diverged, colour, label in ((False, TRIAL, "trial"), (True, DIVERGED, "diverged")):
         part = ranked[ranked["diverged"] == diverged]
@@ -299,11 +338,11 @@ def draw_ranked_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
             axes.scatter(part.index + 1, part["best_found"], color=colour, label=label, s=size, rasterized=many)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("trial, sorted")
-    score_axis(axes, "y", f"best found {metric}", metric_range(metric))
+    score_axis(axes, "y", f"best found {scale.metric}", scale)
 
 
 def validation_curves(
-    trials: pd.DataFrame, evaluations: pd.DataFrame, metric: str, diverged_at: float | None, title: str
+    trials: pd.DataFrame, evaluations: pd.DataFrame, scale: Scale, diverged_at: float | None, title: str
 ) -> Figure:
     """Score of every trial at its evaluations as a figure of its own; see ``draw_validation_curves``.
 
@@ -311,26 +350,28 @@ def validation_curves(
     """
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
-    shown = evenly_ranked(trials, "best_found", _MOST_CURVES)
+    shown = evenly_ranked(trials, "best_found", _MOST_CURVES, scale)
     if len(shown) < len(trials):
         evaluations = evaluations.merge(shown[_SEEDS], on=_SEEDS)
-    draw_validation_curves(axes, shown, evaluations, metric, diverged_at)
+    draw_validation_curves(axes, shown, evaluations, scale, diverged_at)
     more = "" if len(shown) == len(trials) else f", {len(shown):,} of them drawn"
     axes.set_title(f"{title}\n{count(len(trials))}{more}", fontsize=10)
     # Among very many curves, to look for the place that hides the least of them takes longer than to draw them.
-    axes.legend(frameon=False, fontsize=8, loc="best" if len(shown) <= 100 else "lower right")
+    few = "upper right" if scale.lower_is_better else "lower right"
+    axes.legend(frameon=False, fontsize=8, loc="best" if len(shown) <= 100 else few)
     return figure
 
 
-def evenly_ranked(trials: pd.DataFrame, by: str, most: int) -> pd.DataFrame:
-    """At most so many of these trials, evenly over their ranking by a column, the best and the lowest among them."""
-    ranked = trials.sort_values([by, *_SEEDS], kind="stable", na_position="first")
+def evenly_ranked(trials: pd.DataFrame, by: str, most: int, scale: Scale) -> pd.DataFrame:
+    """At most so many of these trials, evenly over their ranking by a score, the best and the worst among them."""
+    ranked = trials.assign(**{by: scale.turned(trials[by])})
+    ranked = trials.loc[ranked.sort_values([by, *_SEEDS], kind="stable", na_position="first").index]
     places = np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
     return ranked.iloc[places]
 
 
 def draw_validation_curves(
-    axes: Axes, trials: pd.DataFrame, evaluations: pd.DataFrame, metric: str, diverged_at: float | None
+    axes: Axes, trials: pd.DataFrame, evaluations: pd.DataFrame, scale: Scale, diverged_at: float | None
 ) -> None:
     """Score of every trial at its evaluations (Dodge et al. 2020, Fig. 4), against the epoch, or the step if not known.
 
@@ -339,13 +380,13 @@ def draw_validation_curves(
         trials: a row per trial: ``init``, ``order``, ``dropout``, ``best_found``, ``diverged``.
         evaluations: a row per evaluation of these trials: ``init``, ``order``, ``dropout``, ``step``, ``epoch``,
             ``score``.
-        metric: name of the score.
+        scale: of the scores.
         diverged_at: the threshold, drawn as a line; None: not known.
     """
     diverged = set(trials.loc[trials["diverged"], _SEEDS].itertuples(index=False, name=None))
     best = None
     if trials["best_found"].notna().any():
-        best = tuple(trials.loc[trials["best_found"].idxmax(), _SEEDS])
+        best = tuple(trials.loc[scale.turned(trials["best_found"]).idxmax(), _SEEDS])
     by_epoch = evaluations["epoch"].notna().any() if len(evaluations) else True
     opacity = max(0.15, min(0.9, 20 / max(1, len(trials))))
     labelled = set()
@@ -363,6 +404,7 @@ def draw_validation_curves(
             style["marker"] = "o"
         axes.plot(curve["epoch" if by_epoch else "step"], curve["score"], **style)
     if diverged_at is not None:
-        axes.axhline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label="counts as diverged at or below")
+        label = f"counts as diverged {scale.diverged_word}"
+        axes.axhline(diverged_at, color=REFERENCE, linestyle="--", linewidth=1, label=label)
     axes.set_xlabel("epoch" if by_epoch else "training step")
-    score_axis(axes, "y", f"validation {metric}", metric_range(metric))
+    score_axis(axes, "y", f"validation {scale.metric}", scale)

@@ -14,11 +14,12 @@ import pandas as pd
 
 from seedgrid.errors import InputError, one_line
 from seedgrid.records.store import FINISHED, Sweep, is_running, read_sweep, sweeps_below, trial_folders
-from seedgrid.report.arrays import SEEDS, FinishedTrials, finished_trials
+from seedgrid.report.arrays import SEEDS, FinishedTrials, finished_trials, model_in_words
 from seedgrid.report.comparing import validation_examples
 from seedgrid.report.figures import scores_by_sweep
-from seedgrid.report.page import cell, render, svg
-from seedgrid.report.sections.scores import best_found, recipe_in_words
+from seedgrid.report.page import cells, render, svg
+from seedgrid.report.section import Section
+from seedgrid.report.sections.scores import arguments_in_words, best_found, recipe_in_words
 from seedgrid.shell import command
 from seedgrid.wording import hours
 
@@ -43,9 +44,9 @@ class Seen:
     problem: str = ""
 
     @property
-    def group(self) -> tuple[str, str, str]:
+    def group(self) -> tuple[str, str, str, str]:
         """Equal for sweeps whose scores can be compared."""
-        return self.sweep.task, self.sweep.metric, validation_examples(self.sweep)
+        return self.sweep.task, self.sweep.metric, self.sweep.direction, validation_examples(self.sweep)
 
 
 class SweepIndex:
@@ -76,7 +77,7 @@ class SweepIndex:
 
     def page(self) -> str:
         """The page's HTML."""
-        groups: dict[tuple[str, str, str], dict[str, Seen]] = {}
+        groups: dict[tuple[str, str, str, str], dict[str, Seen]] = {}
         damaged = {}
         for name, folder in self.folders().items():
             seen = self.look(name, folder)
@@ -86,7 +87,7 @@ class SweepIndex:
                 groups.setdefault(seen.group, {})[name] = seen
         views = [_group(sweeps) for _, sweeps in sorted(groups.items())]
         for before, view in pairwise(views):
-            view["again"] = (before["task"], before["metric"]) == (view["task"], view["metric"])
+            view["again"] = before["of"] == view["of"] and view["examples"] is not None
         return render(
             "index",
             title=f"Sweeps in {self.runs}",
@@ -125,16 +126,16 @@ def _group(sweeps: dict[str, Seen]) -> dict[str, object]:
     first = next(iter(sweeps.values())).sweep
     studies = [seen.study for seen in sweeps.values() if seen.study is not None]
     found = best_found(studies) if studies else None
-    numbers = {} if found is None else {row["sweep"]: row for row in found.table.to_dict("records")}
-    by_mean = sorted(studies, key=lambda study: (study.selected, -study.scores.mean()))
+    numbers = {} if found is None else dict(zip(found.table["sweep"], _rows(found), strict=True))
+    by_mean = sorted(studies, key=lambda study: (study.selected, -study.utilities.mean()))
     drawn = {name: trials for name, seen in sweeps.items() if (trials := _scores(seen))["best_found"].notna().any()}
     thresholds = {seen.sweep.diverged_at for seen in sweeps.values()}
     picture = None
     if drawn:
-        figure = scores_by_sweep(drawn, first.metric, thresholds.pop() if len(thresholds) == 1 else None)
+        figure = scores_by_sweep(drawn, first.scale, thresholds.pop() if len(thresholds) == 1 else None)
         picture = base64.b64encode(svg(figure)).decode()
     return {
-        "task": first.task,
+        "of": _of(first),
         "metric": first.metric,
         "again": False,
         "examples": first.validation_examples,
@@ -146,6 +147,12 @@ def _group(sweeps: dict[str, Seen]) -> dict[str, object]:
     }
 
 
+def _of(sweep: Sweep) -> str:
+    """What its scores are of."""
+    lower = ", lower is better" if sweep.scale.lower_is_better else ""
+    return f"{sweep.task}, {sweep.metric}{lower}"
+
+
 def _scores(seen: Seen) -> pd.DataFrame:
     """All trials of a sweep; of the finished, the scores that the mean is taken of."""
     trials = seen.sweep.trials
@@ -155,7 +162,13 @@ def _scores(seen: Seen) -> pd.DataFrame:
     return trials.assign(best_found=scored.fillna(trials["best_found"]))
 
 
-def _row(name: str, seen: Seen, numbers: dict[str, object] | None) -> dict[str, object]:
+def _rows(section: Section) -> list[dict[str, str]]:
+    """A section's table as text, a row each."""
+    columns = cells(section)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _row(name: str, seen: Seen, numbers: dict[str, str] | None) -> dict[str, object]:
     trials, config = seen.sweep.trials, seen.sweep.config
     open_ones = trials["status"].isin(("running", "interrupted"))
     running = sum(is_running(Path(folder)) for folder in trials.loc[open_ones, "folder"])
@@ -163,8 +176,8 @@ def _row(name: str, seen: Seen, numbers: dict[str, object] | None) -> dict[str, 
     counts["interrupted"], counts["running"] = open_ones.sum() - running, running
     row = {
         "name": name,
-        "model": config.get("model", {}).get("name"),
-        "recipe": recipe_in_words(config.get("recipe", {})),
+        "model": model_in_words(config),
+        "recipe": recipe_in_words(config.get("recipe", {})) or arguments_in_words(config),
         "counts": ", ".join(f"{counts[status]} {status}" for status in _COUNTED if counts[status]),
         "running": running > 0,
         "in_all": hours(trials["seconds"].sum()),
@@ -173,7 +186,7 @@ def _row(name: str, seen: Seen, numbers: dict[str, object] | None) -> dict[str, 
     if numbers is None:
         return row | dict.fromkeys(("best found", "seeds", "mean", "std", "diverged", "a_trial"), "-")
     seeds = [f"{key.removesuffix(' seed')} {seed}" for key, seed in numbers.items() if key.endswith(" seed")]
-    scores = {key: cell(numbers[key]) for key in ("best found", "mean", "std")}
+    scores = {key: numbers[key] for key in ("best found", "mean", "std")}
     diverged = "-" if seen.study.selected else f"{numbers['diverged']} of {len(seen.study.trials)}"
     a_trial = hours(seen.study.trials["seconds"].mean())
     return row | scores | {"seeds": ", ".join(seeds), "diverged": diverged, "a_trial": a_trial}

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from seedgrid.records.store import FINISHED, Sweep
 from seedgrid.report import figures
+from seedgrid.scale import Scale
 from seedgrid.wording import count, hours
 
 
@@ -31,9 +32,9 @@ def has_scores(sweep: Sweep) -> bool:
     return bool(sweep.trials.loc[sweep.trials["status"].isin(FINISHED), "best_found"].notna().any())
 
 
-def best_trial(trials: pd.DataFrame) -> pd.Series:
-    """The row with the highest best found score; of equals that of the smaller seeds, as for the best model."""
-    return trials.loc[trials.sort_index()["best_found"].idxmax()]
+def best_trial(trials: pd.DataFrame, scale: Scale) -> pd.Series:
+    """The row with the best best found score; of equals that of the smaller seeds, as for the best model."""
+    return trials.loc[scale.turned(trials.sort_index()["best_found"]).idxmax()]
 
 
 def lines(sweep: Sweep) -> Iterator[tuple[str, str]]:
@@ -42,23 +43,25 @@ def lines(sweep: Sweep) -> Iterator[tuple[str, str]]:
         return
     finished = sweep.trials[sweep.trials["status"].isin(FINISHED)]
     stopped = sweep.trials[sweep.trials["status"] == "stopped"]
-    every = pd.concat([finished, stopped])
-    best = best_trial(every)
+    every, scale = pd.concat([finished, stopped]), sweep.scale
+    best = best_trial(every, scale)
     where = [f"init {best['init']}, order {best['order']}" if sweep.seeded else f"trial {best['init']}"]
     if every["dropout"].nunique() > 1:
         where.append(f"dropout {best['dropout']}")
     if not math.isnan(best["best_epoch"]):
         where.append(f"epoch {best['best_epoch']:.2f}")
-    yield "best found", f"{best['best_found']:.4f} {sweep.metric}   {', '.join(where)}"
+    metric = f"{sweep.metric} (lower is better)" if scale.lower_is_better else sweep.metric
+    yield "best found", f"{scale.written(best['best_found'])} {metric}   {', '.join(where)}"
     scores = finished["best_found"]
     if len(stopped):  # those that went on were chosen by their scores
         yield "mean, std", "not available: trials were stopped for their scores"
     else:
-        yield "mean", f"{scores.mean():.4f}"
+        yield "mean", scale.written(scores.mean())
         if len(scores) > 1:
-            yield "std", f"{scores.std():.4f}   lowest {scores.min():.4f}"
+            worst = scale.turned(scale.turned(scores).min())
+            yield "std", f"{scale.written(scores.std())}   {scale.worst_word} {scale.written(worst)}"
         if sweep.diverged_at is not None:
-            below = f"best found at or below {sweep.diverged_at:.4g}"
+            below = f"best found {scale.diverged_word} {sweep.diverged_at:.4g}"
             yield "diverged", f"{finished['diverged'].sum()} of {len(finished)} ({below})"
     if finished["seconds"].notna().any():
         yield "time", f"{finished['seconds'].mean():.1f} s a trial, {hours(every['seconds'].sum())} in all"
@@ -69,9 +72,9 @@ def draw_scores(sweep: Sweep) -> Figure:
     draw = figures.heat_map if figures.is_grid(sweep.trials) else figures.ranked_trials
     unfinished = ~sweep.trials["status"].isin(FINISHED)
     scores = sweep.trials["best_found"].mask(unfinished)
-    return draw(sweep.trials.assign(best_found=scores), sweep.metric, sweep.name)
+    return draw(sweep.trials.assign(best_found=scores), sweep.scale, sweep.name)
 
 
 def draw_curves(sweep: Sweep) -> Figure:
     """Score of every trial at its evaluations."""
-    return figures.validation_curves(sweep.trials, sweep.evaluations, sweep.metric, sweep.diverged_at, sweep.name)
+    return figures.validation_curves(sweep.trials, sweep.evaluations, sweep.scale, sweep.diverged_at, sweep.name)

@@ -24,6 +24,7 @@ from seedgrid.files import write_whole
 from seedgrid.records.store import Sweep
 from seedgrid.report.section import Section
 from seedgrid.settings import SettingsGroup
+from seedgrid.wording import DECIMALS, number
 
 _PIXELS_PER_INCH = 150
 _ABOUT = re.compile(r'<meta name="(made-from|made-of)" content="([^"]*)">')
@@ -116,7 +117,7 @@ def write_report(
         if section.table is not None:
             files[tables / f"{section.key}.csv"] = section.table.to_csv(index=False).encode()
             files[tables / f"{section.key}.tex"] = _latex(section).encode()
-            view["table"] = _html_table(section.table)
+            view["table"] = _html_table(section)
         views.append(view)
     made_from = _made_from(folder, named)
     page = render("report", title=title, made_from=made_from, made_of=made_of, notes=notes, views=views)
@@ -156,8 +157,13 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def cell(value: object) -> str:
-    """A table's cell as it is printed: at most four decimals, small p-values as such, a dash for what is not there."""
+def cell(value: object, decimals: int | None = None) -> str:
+    """A table's cell as it is printed: small numbers and p-values as such, a dash for what is not there.
+
+    Args:
+        value: in the cell.
+        decimals: of a number; None: four below a hundred, and none above.
+    """
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
@@ -166,21 +172,32 @@ def cell(value: object) -> str:
         return f"{int(value)}"
     if isinstance(value, Real):
         value = float(value)
-        if value and abs(value) < 1e-4:
+        if value and abs(value) < 10.0 ** -(DECIMALS if decimals is None else decimals):
             return f"{value:.0e}"
+        if decimals is not None:
+            return number(value, decimals)
         return f"{value:.4f}" if abs(value) < 100 else f"{value:,.0f}"
     return str(value)
 
 
-def _html_table(table: pd.DataFrame) -> dict[str, list]:
-    numeric = [bool(pd.api.types.is_numeric_dtype(table[name])) for name in table]
-    rows = [list(map(cell, row)) for row in table.itertuples(index=False, name=None)]
-    return {"columns": list(map(str, table.columns)), "numeric": numeric, "rows": rows}
+def cells(section: Section) -> dict[str, list[str]]:
+    """A section's table as text, by the names of its columns."""
+    table, none = section.table, [None] * len(section.table)
+    return {
+        str(name): [cell(*pair) for pair in zip(table[name], section.decimals.get(name, none), strict=True)]
+        for name in table
+    }
+
+
+def _html_table(section: Section) -> dict[str, list]:
+    numeric = [bool(pd.api.types.is_numeric_dtype(section.table[name])) for name in section.table]
+    columns = cells(section)
+    return {"columns": list(columns), "numeric": numeric, "rows": list(zip(*columns.values(), strict=True))}
 
 
 def _latex(section: Section) -> str:
     """A booktabs table, to be taken in with ``\\input``."""
-    columns = {str(name): [_escaped(cell(value)) for value in section.table[name]] for name in section.table}
+    columns = {name: [_escaped(text) for text in column] for name, column in cells(section).items()}
     numeric = [pd.api.types.is_numeric_dtype(section.table[name]) for name in section.table]
     styler = pd.DataFrame({_escaped(name): values for name, values in columns.items()}).style.hide(axis="index")
     return styler.to_latex(

@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,7 @@ from seedgrid.errors import InputError, plain_exit
 from seedgrid.records.store import Sweep
 from seedgrid.records.tidy import read_trials
 from seedgrid.report.arrays import FinishedTrials, check_whole, finished_trials
+from seedgrid.scale import Direction, Scale
 from seedgrid.settings import Count, SettingsGroup, read_config
 from seedgrid.shell import command
 from seedgrid.wording import count, hours, percent
@@ -36,6 +38,7 @@ class PlanSettings(SettingsGroup):
 
     sweep: Annotated[str, Field(min_length=1)] | None
     metric: Annotated[str, Field(min_length=1)]
+    direction: Direction | None
     budget: Annotated[float, Field(ge=1, allow_inf_nan=False)]
     max_start: Count
     splits: Annotated[int, Field(ge=0)]
@@ -47,7 +50,7 @@ class PlanSettings(SettingsGroup):
 def plan(config: DictConfig) -> None:
     """Print the best plan for a budget, and those around it; exits with code 1 where there is none."""
     settings = read_config(config, PlanSettings)
-    sweep = None if settings.sweep is None else read_trials(settings.sweep, settings.metric)
+    sweep = None if settings.sweep is None else read_trials(settings.sweep, settings.metric, settings.direction)
     trials = 0 if sweep is None else len(sweep.trials)
     with Console(stderr=True).status(f"valuing plans on {trials} trials") if trials else nullcontext():
         _, text = make_plan(sweep, settings)
@@ -68,9 +71,16 @@ def make_plan(sweep: Sweep | None, settings: PlanSettings) -> tuple[Plan, str]:
         return best, describe_rule(best, plans)
     study = finished_trials(sweep)
     budgets = budgets_around(budget, _most(study, budget, settings.max_start))
-    plans = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
+    found = best_plans(study.even_curves, budgets, settings.max_start, settings.splits, settings.random_seed)
+    plans = [_in_scores(plan, study) for plan in found]
     best = plans[budgets.index(budget)]
     return best, describe_plan(best, plans, study, settings.max_start, settings.splits)
+
+
+def _in_scores(plan: Plan, study: FinishedTrials) -> Plan:
+    """A plan that is valued in utilities, as one valued in scores."""
+    valued = {name: study.scale.turned(getattr(plan, name)) for name in ("expected", "full_training", "honest")}
+    return replace(plan, **valued, best_possible=study.scale.turned(study.best_possible))
 
 
 def budgets_around(budget: float, most: float = float("inf")) -> list[float]:
@@ -82,7 +92,7 @@ def budgets_around(budget: float, most: float = float("inf")) -> list[float]:
 def _most(study: FinishedTrials, budget: float, max_start: int) -> int:
     """The largest budget that the trials can answer for; refuses what they cannot."""
     check_whole(study, "sweep")
-    folder, trials = study.sweep.folder, len(study.scores)
+    folder, trials = study.sweep.folder, len(study.trials)
     most = min(trials, max_start)
     if budget > most:
         limit = (
@@ -115,12 +125,14 @@ def describe_rule(best: Plan, plans: Sequence[Plan]) -> str:
 
 def describe_plan(best: Plan, plans: Sequence[Plan], study: FinishedTrials, max_start: int, splits: int) -> str:
     """The best plan for a budget from a sweep's trials, what it should reach, and the budgets around it."""
-    metric = study.sweep.metric
-    trials = len(study.scores)
+    metric, scale = study.sweep.metric, study.scale
+    trials = len(study.trials)
     seconds = seconds_a_trial(study)
     header = (
         f"{study.sweep.folder}: {count(trials, 'finished trial')} of {count(best.evaluations, 'evaluation')}, {metric}"
     )
+    if scale.lower_is_better:
+        header += " (lower is better)"
     if study.unfinished:
         header += f"; {study.unfinished} more are not finished and do not count"
     if study.sweep.read_as:
@@ -153,13 +165,13 @@ def describe_plan(best: Plan, plans: Sequence[Plan], study: FinishedTrials, max_
             *_assignment(best, where),
             "",
             f"Expected best {metric}",
-            *(f"  {name:{width}}  {value:.4f}  {why}" for name, value, why in reach if value is not None),
+            *(f"  {name:{width}}  {scale.written(value)}  {why}" for name, value, why in reach if value is not None),
             "",
-            *(textwrap.fill(remark, 100) + "\n" for remark in _remarks(best, trials, max_start, splits)),
+            *(textwrap.fill(remark, 100) + "\n" for remark in _remarks(best, scale, trials, max_start, splits)),
             *_command(best, share),
             "",
             f"Budgets around it, expected best {metric}" + (" (such a plan: as above)" if best.honest else ""),
-            _aligned(_table(plans, seconds)),
+            _aligned(_table(plans, seconds, scale)),
         ]
     )
 
@@ -198,20 +210,21 @@ def _unspent(plan: Plan) -> list[str]:
     return [] if plan.cost == plan.budget else [f"  costs    {plan.cost:.2f}; nothing of the kind spends more of it"]
 
 
-def _remarks(best: Plan, trials: int, max_start: int, splits: int) -> list[str]:
+def _remarks(best: Plan, scale: Scale, trials: int, max_start: int, splits: int) -> list[str]:
     """What a reader must know before trusting the plan."""
     remarks = []
     if best.in_full:
         remarks.append("On these trials no early stopping beats full training at this budget.")
-    elif best.honest is not None and best.honest <= best.full_training:
+    elif best.honest is not None and scale.turned(best.honest) <= scale.turned(best.full_training):
         remarks.append(
             "On trials that did not choose it such a plan does no better than full training, so these trials do not"
-            f" show that stopping early pays. (The halves have {trials // 2} trials: this value errs low.)"
+            f" show that stopping early pays. (The halves have {trials // 2} trials: this value errs"
+            f" {scale.plugin_word}.)"
         )
     if best.honest is None and splits:
         remarks.append(
             f"No honest value: halves of {trials // 2} trials are too few for this budget. Take the plan's for a"
-            " ceiling."
+            f" {'floor' if scale.lower_is_better else 'ceiling'}."
         )
     if best.start == trials:
         remarks.append(
@@ -223,7 +236,7 @@ def _remarks(best: Plan, trials: int, max_start: int, splits: int) -> list[str]:
     return remarks
 
 
-def _table(plans: Sequence[Plan], seconds: float | None = None) -> pd.DataFrame:
+def _table(plans: Sequence[Plan], seconds: float | None = None, scale: Scale | None = None) -> pd.DataFrame:
     """A row per budget, as text; columns that are empty everywhere are left out."""
     rows = []
     for each in plans:
@@ -235,9 +248,9 @@ def _table(plans: Sequence[Plan], seconds: float | None = None) -> pd.DataFrame:
                 "keep": str(each.keep),
                 "cost": f"{each.cost:.4g}",
                 "time": None if seconds is None else hours(each.cost * seconds),
-                "this plan": _score(each.expected),
-                "such a plan": _score(each.honest),
-                "full training": _score(each.full_training),
+                "this plan": _score(each.expected, scale),
+                "such a plan": _score(each.honest, scale),
+                "full training": _score(each.full_training, scale),
             }
         )
     return pd.DataFrame(rows).dropna(axis="columns", how="all").fillna("-")
@@ -247,8 +260,8 @@ def _aligned(table: pd.DataFrame) -> str:
     return table.to_string(index=False, col_space={name: len(name) + 2 for name in table})
 
 
-def _score(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
+def _score(value: float | None, scale: Scale | None) -> str | None:
+    return None if value is None or scale is None else scale.written(value)
 
 
 def _share(plan: Plan) -> str:

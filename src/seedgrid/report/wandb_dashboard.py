@@ -19,7 +19,7 @@ import wandb_workspaces.workspaces as ws
 from seedgrid.errors import InputError
 from seedgrid.records.store import FINISHED, read_trial
 from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.page import cell
+from seedgrid.report.page import cell, cells
 from seedgrid.report.section import Section
 from seedgrid.report.sections.divergence import divergence_by_seed
 from seedgrid.report.sections.expected import expected_best
@@ -28,7 +28,7 @@ from seedgrid.settings import LoggerSettings
 from seedgrid.shell import command
 from seedgrid.trials.wandb_mode import group_of, run_id
 from seedgrid.trials.wandb_run import PATIENCE, set_up
-from seedgrid.wording import count
+from seedgrid.wording import DECIMALS, count
 
 EPOCH, STEP = "epoch", "trainer/global_step"
 # Lines and bars of a panel: unless told otherwise, W&B draws those of the first ten runs.
@@ -109,7 +109,7 @@ def build_workspace(study: FinishedTrials, place: Place) -> ws.Workspace:
         settings=ws.WorkspaceSettings(max_runs=_MOST_RUNS),
         runset_settings=ws.RunsetSettings(
             filters=_runs(study),
-            order=[ws.Ordering(ws.Summary("best_found"), ascending=False)],
+            order=[ws.Ordering(ws.Summary("best_found"), ascending=study.scale.lower_is_better)],
             pinned_columns=[
                 *(f"config:{name}.value" for name in SEEDS),
                 *(f"summary:{name}" for name in ("best_found", "best_epoch", "diverged", "status")),
@@ -121,8 +121,10 @@ def build_workspace(study: FinishedTrials, place: Place) -> ws.Workspace:
 def build_report(study: FinishedTrials, place: Place, workspace_url: str) -> wr.Report:
     """What the records say of a sweep, beside panels over its runs, with links to the runs it speaks of."""
     found, expected, diverged = best_found([study]), expected_best([study]), divergence_by_seed([study])
-    trials = wr.Runset(name="trials", filters=_runs(study), order=[wr.OrderBy(wr.SummaryMetric("best_found"))])
+    best_first = wr.OrderBy(wr.SummaryMetric("best_found"), ascending=study.scale.lower_is_better)
+    trials = wr.Runset(name="trials", filters=_runs(study), order=[best_first])
     reports = wr.Runset(name="reports", filters=_runs(study, "report"))
+    what = [study.sweep.task, study.sweep.metric, *(["lower is better"] if study.scale.lower_is_better else [])]
     figure = wr.MediaBrowser(title=expected.title, media_keys=[f"figures/{expected.key}"], layout=wr.Layout(w=24, h=12))
 
     def panels(*panels: Any, runs: wr.Runset = trials) -> wr.PanelGrid:
@@ -132,7 +134,7 @@ def build_report(study: FinishedTrials, place: Place, workspace_url: str) -> wr.
         entity=place.entity,
         project=place.project,
         title=f"{study.name[:100]}: what the seeds did",
-        description=f"{study.sweep.task}, {study.sweep.metric}: {count(len(study.trials), 'finished trial')}",
+        description=f"{', '.join(what)}: {count(len(study.trials), 'finished trial')}",
         width="fluid",
         blocks=[
             *_said(found),
@@ -143,7 +145,7 @@ def build_report(study: FinishedTrials, place: Place, workspace_url: str) -> wr.
             panels(*_best(study)),
             wr.H2(expected.title),
             *_said(expected),
-            *([] if expected.table is None else [wr.MarkdownBlock(_markdown(expected.table.drop(columns="sweep")))]),
+            *([] if expected.table is None else [wr.MarkdownBlock(_markdown(expected))]),
             wr.P(["The figure is there once it is sent by: ", wr.InlineCode(_report_command(study, place))]),
             panels(figure, runs=reports),
             wr.H2("Diverged"),
@@ -279,11 +281,12 @@ def _said(section: Section) -> list[wr.P]:
 def _links(study: FinishedTrials, place: Place, workspace_url: str) -> list[Any]:
     scored = study.sweep.trials.dropna(subset="best_found")
     scored = scored[scored["status"].isin((*FINISHED, "stopped"))]
-    best, lowest = scored.loc[scored["best_found"].idxmax()], scored.loc[scored["best_found"].idxmin()]
+    scale, utilities = study.scale, study.scale.turned(scored["best_found"])
+    best, worst = scored.loc[utilities.idxmax()], scored.loc[utilities.idxmin()]
     group = f"{place.page}/groups/{quote(group_of(study.sweep.folder), safe='')}"
     return [
-        ["Best: ", _link(study, place, best), f", {cell(best['best_found'])}"],
-        ["Lowest: ", _link(study, place, lowest), f", {cell(lowest['best_found'])}"],
+        ["Best: ", _link(study, place, best), f", {_said_score(study, best)}"],
+        [f"{scale.worst_word.capitalize()}: ", _link(study, place, worst), f", {_said_score(study, worst)}"],
         ["All panels of this report, and the table of runs: ", wr.Link("workspace", workspace_url)],
         ["All runs of the sweep: ", wr.Link("group", group)],
         "What became of a trial is its run's status: completed, stopped (at a rung), nonfinite, failed, interrupted or"
@@ -297,7 +300,7 @@ def _list_diverged(study: FinishedTrials, place: Place) -> list[Any]:
     if diverged.empty:
         return []
     items: list[Any] = [
-        [_link(study, place, trial), f", {cell(trial['best_found'])} ({trial['status']})"]
+        [_link(study, place, trial), f", {_said_score(study, trial)} ({trial['status']})"]
         for _, trial in diverged.head(_MOST_LISTED).iterrows()
     ]
     if len(diverged) > _MOST_LISTED:
@@ -316,7 +319,14 @@ def _report_command(study: FinishedTrials, place: Place) -> str:
     return f"{command('report', sweep=str(study.sweep.folder))} {where}"
 
 
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [list(map(str, table)), ["---:"] * table.shape[1]]
-    rows += [list(map(cell, row)) for row in table.itertuples(index=False, name=None)]
+def _said_score(study: FinishedTrials, trial: pd.Series) -> str:
+    decimals = study.scale.decimals
+    return cell(trial["best_found"], None if decimals == DECIMALS else decimals)
+
+
+def _markdown(section: Section) -> str:
+    """The table of one sweep's section, without its name."""
+    columns = cells(section)
+    del columns["sweep"]
+    rows = [list(columns), ["---:"] * len(columns), *zip(*columns.values(), strict=True)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -20,7 +20,7 @@ def test_saving_is_the_cheapest_plan_that_reaches_what_half_of_the_trials_do(gri
     plans = plans_of(study)
     found = saving(25, plans)
     target = expected_max(study.scores)[11]
-    assert (found.trainings, found.score) == (12, pytest.approx(target))
+    assert (found.trainings, found.reached) == (12, pytest.approx(target))
     plan = found.plan
     assert expected_best(study.curves, plan.start, plan.stop_at, plan.keep) >= target
     cheaper = [plan for plan in plans if plan.budget < found.plan.budget]

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from seedgrid.analysis.consistency import Agreement, agreement
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import REFERENCE, TRIAL, panel_each, percent_axis, set_title
-from seedgrid.report.section import Section, lines, of_each, rows
-from seedgrid.report.sections.predictions import read_best_logits
+from seedgrid.report.section import Section, in_scores, lines, of_each, rows
+from seedgrid.report.sections.predictions import is_recomputed, read_best_logits
 from seedgrid.wording import count, percent
 
 _ALL, _CONVERGED = "all", "not diverged"
@@ -35,6 +35,11 @@ def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
                 f"{study.name}: trials that were stopped early for their scores do not count; those that finished may "
                 "agree more than trials taken at random"
             )
+        if np.isnan(together.groups[_ALL][1].single):
+            missing.append(
+                f"{study.name}: {study.sweep.metric} is no score that follows from predictions, so vote and average "
+                "have none"
+            )
         left_out = len(study.trials) - together.groups[_ALL][0]
         if left_out:
             missing.append(f"{study.name}: {count(left_out)} left out, diverged before the first evaluation")
@@ -52,7 +57,9 @@ def agreement_and_ensemble(studies: Sequence[FinishedTrials]) -> Section:
     )
     several = [(study, together) for study, together in found if together.groups[_ALL][0] > 1]
     figure = panel_each(several, 4.2, 3.2, _draw, legend_columns=2) if several else None
-    return Section(key, title, lines(found, _reading), caption, figure, rows(found, _rows), missing)
+    table = rows(found, _rows)
+    decimals = in_scores(table, studies, amounts=["best single trial"])[1]  # a score as it was found
+    return Section(key, title, lines(found, _reading), caption, figure, table, missing, decimals)
 
 
 def _agree(study: FinishedTrials) -> _Together:
@@ -60,11 +67,11 @@ def _agree(study: FinishedTrials) -> _Together:
         raise ValueError("one trial has none to agree with")
     logits, labels = read_best_logits(study)
     here = study.trials[study.trials["best_step"].notna()]
-    metric, converged = study.sweep.metric, ~here["diverged"].to_numpy()
+    metric, converged = study.sweep.metric if is_recomputed(study) else None, ~here["diverged"].to_numpy()
     groups = {_ALL: (len(logits), agreement(logits, labels, metric))}
     if 0 < converged.sum() < len(logits):
         groups[_CONVERGED] = (int(converged.sum()), agreement(logits[converged], labels, metric))
-    return _Together(groups, float(here["best_found"].max()))
+    return _Together(groups, study.scale.best(here["best_found"]))
 
 
 def _rows(study: FinishedTrials, together: _Together) -> list[dict[str, object]]:
@@ -103,6 +110,8 @@ def _reading(study: FinishedTrials, together: _Together) -> str:
             )
         else:
             text += "; only one of them did not diverge"
+    if np.isnan(result.single):
+        return f"{text}."
     text += (
         f". The mean trial scores {result.single:.4f}, the best {best:.4f}; their majority vote {result.majority:.4f}, "
         f"their averaged logits {result.averaged:.4f}"

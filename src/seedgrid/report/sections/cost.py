@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from seedgrid.analysis.rounding import significant_decimals
 from seedgrid.analysis.stopping import Plan
 from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import PLAN, REFERENCE, panel_each, score_axis, set_title
-from seedgrid.report.section import Section, lines, rows
+from seedgrid.report.section import Section, in_scores, lines, rows
 from seedgrid.wording import count, hours, percent
-
-_ROUNDING = 1e-12  # of scores
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,12 @@ class Saving:
 
     Attributes:
         trainings: full trainings, no more than it takes to reach their score.
-        score: expected best of them.
+        reached: expected best of them, a utility.
         plan: the cheapest plan that is expected to reach it; may be full training itself.
     """
 
     trainings: int
-    score: float
+    reached: float
     plan: Plan
 
     @property
@@ -58,19 +57,20 @@ def saving(trials: int, plans: Sequence[Plan]) -> Saving:
         plans: the best for each whole budget from 1 on.
     """
     full_training = np.array([plan.full_training for plan in plans])
-    score = full_training[min(trials // 2, len(plans)) - 1]
+    reached = full_training[min(trials // 2, len(plans)) - 1]
     # Where scores tie, fewer full trainings do as well: that is no merit of stopping early.
-    trainings = int(np.argmax(full_training >= score - _ROUNDING)) + 1
-    plan = next(plan for plan in plans if plan.reached >= score - _ROUNDING or plan.budget >= trainings)
-    return Saving(trainings, float(score), plan)
+    rounding = 10.0 ** -significant_decimals(full_training)
+    trainings = int(np.argmax(full_training >= reached - rounding)) + 1
+    plan = next(plan for plan in plans if plan.reached >= reached - rounding or plan.budget >= trainings)
+    return Saving(trainings, float(reached), plan)
 
 
 def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | None]) -> Section:
     """Seconds of the trials, what of it is evaluation, and what the plans would have saved.
 
     Args:
-        plans: for each sweep the best plans of the budgets 1, 2, ... in full trainings; None or empty where none
-            can be made.
+        plans: for each sweep the best plans of the budgets 1, 2, ... in full trainings, valued in utilities; None or
+            empty where none can be made.
     """
     found: list[tuple[FinishedTrials, _Cost]] = []
     missing = []
@@ -112,7 +112,8 @@ def cost(studies: Sequence[FinishedTrials], plans: Sequence[Sequence[Plan] | Non
         )
     figure = panel_each(drawn, 4.2, 3.4, _draw, legend_columns=2) if drawn else None
     table = rows(found, _row).astype({name: "Int64" for name in ("full trainings", "start", "keep")})
-    return Section(key, title, lines(found, _reading), caption, figure, table, missing)
+    table, decimals = in_scores(table, studies, ["their expected best"])
+    return Section(key, title, lines(found, _reading), caption, figure, table, missing, decimals)
 
 
 def _seconds(study: FinishedTrials) -> tuple[float | None, float | None, float | None]:
@@ -138,7 +139,7 @@ def _row(study: FinishedTrials, costs: _Cost) -> list[dict[str, object]]:
             "of it evaluation": costs.of_evaluations,
             "hours in all": None if costs.total is None else costs.total / 3600,
             "full trainings": found and found.trainings,
-            "their expected best": found and found.score,
+            "their expected best": found and found.reached,
             "with early stopping": found and found.plan.cost,
             "start": found and found.plan.start,
             "stop after": found and f"{found.plan.stop_at} of {found.plan.evaluations}",
@@ -160,7 +161,7 @@ def _reading(study: FinishedTrials, costs: _Cost) -> str:
     if found is not None:
         trained = (
             f"{count(found.trainings, 'full training')} {'has' if found.trainings == 1 else 'have'} an expected best "
-            f"of {found.score:.4f}"
+            f"of {study.long(found.reached)}"
         )
         if found.saved > 0:
             time = "" if seconds is None else f", about {hours(found.saved * seconds)}"
@@ -178,7 +179,7 @@ def _draw(axes: Axes, study: FinishedTrials, costs: _Cost) -> None:
     plans, found = costs.plans, costs.saving
     axes.plot(
         [plan.budget for plan in plans],
-        [plan.full_training for plan in plans],
+        [study.scale.turned(plan.full_training) for plan in plans],
         color=REFERENCE,
         linestyle="--",
         marker=".",
@@ -188,23 +189,25 @@ def _draw(axes: Axes, study: FinishedTrials, costs: _Cost) -> None:
     valued = [plan for plan in plans if plan.honest is not None or not honest]
     axes.plot(
         [plan.cost for plan in valued],
-        [plan.reached for plan in valued],
+        [study.scale.turned(plan.reached) for plan in valued],
         color=PLAN,
         marker=".",
         label="start many, stop early, continue some",
     )
     if found.saved > 0:
+        score = study.scale.turned(found.reached)
         axes.annotate(
             "",
-            (found.plan.cost, found.score),
-            (found.trainings, found.score),
+            (found.plan.cost, score),
+            (found.trainings, score),
             arrowprops={"arrowstyle": "->", "color": "black", "shrinkA": 0, "shrinkB": 0},
         )
         saved = f"{found.saved:.3g} of {count(found.trainings, 'full training')} saved"
-        axes.text(0.97, 0.05, saved, transform=axes.transAxes, ha="right", fontsize=8)
+        free, aligned = (0.95, "top") if study.scale.lower_is_better else (0.05, "baseline")
+        axes.text(0.97, free, saved, transform=axes.transAxes, ha="right", va=aligned, fontsize=8)
     axes.set_xlabel("budget, full trainings")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.bounds)
+    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.scale)
     set_title(axes, study.name, len(study.trials))
     if costs.seconds:
         unit, size = ("hours", 3600) if costs.seconds * len(plans) > 5400 else ("minutes", 60)

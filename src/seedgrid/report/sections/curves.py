@@ -13,6 +13,7 @@ from seedgrid.report.arrays import SEEDS, FinishedTrials
 from seedgrid.report.figures import NOT_RUN, draw_validation_curves, evenly_ranked, panel_each, set_title
 from seedgrid.report.section import Section, lines, of_each
 from seedgrid.report.sections.available import check_sample
+from seedgrid.scale import shared_word
 from seedgrid.wording import count, percent
 
 SHOWN = 20  # curves, as in the paper
@@ -21,16 +22,17 @@ _EARLY = 0.25  # share of training after which most plans of the paper stop
 
 def curves(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Figure 4: curves of trials chosen evenly over the ranking of best found."""
-    chosen = [(study, evenly_ranked(study.trials, "score", SHOWN)) for study in studies]
+    chosen = [(study, evenly_ranked(study.trials, "score", SHOWN, study.scale)) for study in studies]
     figure = panel_each(chosen, 5.5, 3.6, _draw_curves, per_row=2)
     missing = [
         f"{study.name}: no threshold of divergence is known, so none is drawn"
         for study in studies
         if study.sweep.diverged_at is None
     ]
+    worst = shared_word([study.scale for study in studies], "worst_word", "worst")
     caption = (
         f"Validation score during training, of {SHOWN} trials chosen evenly over the ranking of best found, the best "
-        "and the lowest among them (all trials where there are fewer); evaluations before the first step included. "
+        f"and the {worst} among them (all trials where there are fewer); evaluations before the first step included. "
         "After Dodge et al. 2020, Figure 4."
     )
     return Section(
@@ -45,19 +47,20 @@ def curves(studies: Sequence[FinishedTrials]) -> Section:
 
 def _draw_curves(axes: Axes, study: FinishedTrials, shown: pd.DataFrame) -> None:
     evaluations = study.sweep.evaluations.merge(shown[SEEDS], on=SEEDS)
-    draw_validation_curves(axes, shown, evaluations, study.sweep.metric, study.sweep.diverged_at)
+    draw_validation_curves(axes, shown, evaluations, study.scale, study.sweep.diverged_at)
     more = "" if len(shown) == len(study.trials) else f"{len(shown)} of them drawn"
     set_title(axes, study.name, len(study.trials), more)
 
 
 def _read_curves(study: FinishedTrials) -> str:
     """When the trials that did not diverge had left the threshold behind."""
-    trials, threshold = len(study.trials), study.sweep.diverged_at
+    trials, threshold = len(study.trials), study.threshold
     diverged = study.trials["diverged"].to_numpy(bool)
     if threshold is None:
-        return f"best found scores span {study.scores.min():.3f} to {study.scores.max():.3f}."
+        return f"best found scores span {study.short_limits(study.utilities.min(), study.utilities.max())}."
+    said = study.short(threshold)
     if diverged.all():
-        return f"none of {count(trials)} got beyond {threshold:.3f}."
+        return f"none of {count(trials)} got beyond {said}."
     above = study.curves[~diverged] > threshold
     first = above.argmax(axis=1)[above.any(axis=1)]
     if not first.size:
@@ -68,18 +71,16 @@ def _read_curves(study: FinishedTrials) -> str:
         return f"epoch {epoch:.2f}" if np.isfinite(epoch) else f"evaluation {evaluation + 1}"
 
     if trials == 1:
-        return f"the only trial left {threshold:.3f} behind by {when(int(first[0]))}."
+        return f"the only trial left {said} behind by {when(int(first[0]))}."
     median, latest = int(np.median(first)), int(first.max())
-    text = (
-        f"of the {count(int((~diverged).sum()))} that did not diverge, half had left {threshold:.3f} behind by "
-        f"{when(median)}"
-    )
+    text = f"of the {count(int((~diverged).sum()))} that did not diverge, half had left {said} behind by {when(median)}"
     text += f" and all of them by {when(latest)}" if latest > median else ", and so had all the others"
     if diverged.any():
         still = ~(study.curves[:, : median + 1] > threshold).any(axis=1)
         ended = int((still & diverged).sum())
         if still.any():
-            text += f"; of the {count(int(still.sum()))} still at or below it then, {ended:,} diverged"
+            where = study.scale.diverged_word
+            text += f"; of the {count(int(still.sum()))} still {where} it then, {ended:,} diverged"
     else:
         text += "; none diverged"
     return text + "."

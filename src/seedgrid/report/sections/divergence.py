@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -66,7 +66,8 @@ def _divergence(study: FinishedTrials, level: float, seed: int) -> _Divergence:
         raise ValueError("it is not known at which score a trial counts as diverged")
     sentences = [f"{diverged} of {count(len(trials))} diverged"]
     if sweep.diverged_at is not None:
-        sentences[0] += f" (best found at or below {sweep.diverged_at:.4g}, or a loss that was no finite number)"
+        where = f"{study.scale.diverged_word} {sweep.diverged_at:.4g}"
+        sentences[0] += f" (best found {where}, or a loss that was no finite number)"
     else:
         sentences[0] += " (a loss that was no finite number; no threshold of the score is known)"
     by_seed, missing = [], []
@@ -98,9 +99,9 @@ def _counts(trials: pd.DataFrame, name: str, level: float) -> pd.DataFrame:
 
 def _p(study: FinishedTrials, name: str, seed: int) -> float | None:
     """p of the hypothesis that seeds of this name diverge alike; None where nothing can be shuffled."""
-    diverged = replace(study, trials=study.trials.assign(score=study.trials["diverged"].astype(float)))
+    diverged = study.laid_out(study.trials["diverged"].to_numpy(float))
     try:
-        return permutation_test(diverged.grid.scores, name, "within", _SHUFFLES, seed).p
+        return permutation_test(diverged.scores, name, "within", _SHUFFLES, seed).p
     except ValueError:
         return None
 

@@ -22,8 +22,9 @@ from seedgrid.report.figures import (
     score_axis,
     set_title,
 )
-from seedgrid.report.section import Section, lines, of_each
+from seedgrid.report.section import Section, in_scores, lines, of_each
 from seedgrid.report.sections.available import check_sample
+from seedgrid.scale import shared_word
 from seedgrid.wording import percent
 
 ALL, EPOCHS, END = "all evaluations", "once an epoch", "once, at the end"
@@ -36,7 +37,7 @@ _MOST_POINTS = 300
 
 @dataclass(frozen=True)
 class _Expected:
-    """Expected best of n trials, n = 1 ... N, of one sweep."""
+    """Expected best of n trials, n = 1 ... N, of one sweep, as utilities."""
 
     by_schedule: dict[str, np.ndarray]  # each (N,)
     plugin: np.ndarray  # (N,), the paper's estimate from all evaluations
@@ -51,34 +52,39 @@ def expected_best(studies: Sequence[FinishedTrials], level: float = 0.95, draws:
     key, title = "figure-1", "Expected best of n trials"
     if not found:
         return Section(key, title, missing=missing)
+    biased = shared_word([study.scale for study, _ in found], "plugin_word", "towards worse scores")
     caption = (
         "Expected validation score of the best of n trials against n, on a logarithmic scale (Dodge et al. 2020, "
         "Figure 1), for three schedules recomputed from the same curves: validated at all evaluations, at each epoch's "
         "end, and once at the end of training. Unbiased estimate: the mean of the best over all sets of n different "
         "trials (Tang et al. 2020), exact, without simulation. The thin dotted line is the plug-in estimate of the "
-        "paper, which draws trials with replacement and is biased low. "
+        f"paper, which draws trials with replacement and is biased {biased}. "
         f"Band: {percent(level)} interval for all evaluations, from redrawn "
         "seeds where trials share them (else from redrawn trials); it ends at the largest n at which it can be trusted "
         "(upright mark): beyond, the estimate rests on the few best trials, and its curve goes on dashed."
     )
     figure = panel_each(found, 5.5, 3.8, lambda *drawn: _draw(*drawn, level), per_row=2, legend_columns=3)
     table = pd.concat([_table(study, result, level) for study, result in found], ignore_index=True)
-    return Section(key, title, lines(found, lambda *read: _reading(*read, level)), caption, figure, table, missing)
+    limits = f"lower {percent(level)}", f"upper {percent(level)}"
+    scores = [name for name in table if name not in ("sweep", "n", *limits)]
+    table, decimals = in_scores(table, studies, scores, limits)
+    reading = lines(found, lambda *read: _reading(*read, level))
+    return Section(key, title, reading, caption, figure, table, missing, decimals)
 
 
 def _expect(study: FinishedTrials, level: float, draws: int, seed: int) -> _Expected:
     check_sample(study)
-    schedules, remarks = _scores_by_schedule(study)
-    interval = expected_max_interval(_by_shared_seed(study), level, draws, seed, study.bounds)
+    schedules, remarks = _by_schedule(study)
+    interval = expected_max_interval(_by_shared_seed(study), level, draws, seed, study.scale.bounds)
     if not interval.trusted_up_to:
         remarks.append(f"no interval: {len(study.trials)} trials are too few to say how far the estimate is off")
-    by_schedule = {name: expected_max(scores) for name, scores in schedules.items()}
-    return _Expected(by_schedule, expected_max(study.scores, "plugin"), interval, remarks)
+    by_schedule = {name: expected_max(utilities) for name, utilities in schedules.items()}
+    return _Expected(by_schedule, expected_max(study.utilities, "plugin"), interval, remarks)
 
 
-def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Best score of each trial at the evaluations of each schedule, (trials,) each; and what to say about them."""
-    schedules = {ALL: study.scores}
+def _by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The best of each trial at the evaluations of each schedule, (trials,) each; and what to say about them."""
+    schedules = {ALL: study.utilities}
     evaluations = study.curves.shape[1]
     if evaluations == 1:
         return schedules, ["one evaluation a trial, so there is one schedule of validation"]
@@ -87,8 +93,8 @@ def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], l
     # One whose loss was no number has no score at the end.
     broken = (study.trials["status"] == "nonfinite").to_numpy()
     at_end[broken] = study.curves[broken]
-    threshold = study.sweep.diverged_at
-    worst = study.scores.min() if threshold is None else min(threshold, study.scores.min())
+    lowest = study.utilities.min()
+    worst = lowest if study.threshold is None else min(study.threshold, lowest)
 
     def best_at(columns: list[int]) -> np.ndarray:
         seen = np.fmax.reduce(at_end[:, columns], axis=1)
@@ -123,20 +129,20 @@ def _scores_by_schedule(study: FinishedTrials) -> tuple[dict[str, np.ndarray], l
     without = int(np.isnan(at_end[:, last]).sum())
     if without:
         said.append(
-            f"{without} trials whose loss was no number have no score at the end and count as {worst:.4f} there"
+            f"{without} trials whose loss was no number have no score at the end and count as {study.long(worst)} there"
         )
     return schedules, said
 
 
 def _by_shared_seed(study: FinishedTrials) -> np.ndarray:
-    """The scores by their seeds where some trials share one, else as a list of independent trials."""
+    """The utilities by their seeds where some trials share one, else as a list of independent trials."""
     shared = any(1 < study.trials[seed].nunique() < len(study.trials) for seed in SEEDS)
     if study.sweep.seeded and shared:
         try:
             return study.grid.scores
         except InputError:  # too many pairs of seeds to be laid out, each with next to no trials
             pass
-    return study.scores
+    return study.utilities
 
 
 def _draw(axes: Axes, study: FinishedTrials, result: _Expected, level: float) -> None:
@@ -144,23 +150,26 @@ def _draw(axes: Axes, study: FinishedTrials, result: _Expected, level: float) ->
     points = np.unique(np.geomspace(1, trials, _MOST_POINTS).round().astype(int))
     trusted = result.interval.trusted_up_to
     inside, beyond = points[points <= trusted], points[points >= max(trusted, 1)]
+    turned = study.scale.turned
+    lower, upper, plugin = map(turned, (result.interval.lower, result.interval.upper, result.plugin))
+    by_schedule = {name: turned(values) for name, values in result.by_schedule.items()}
     if trusted:
         axes.fill_between(
             inside,
-            result.interval.lower[inside - 1],
-            result.interval.upper[inside - 1],
+            lower[inside - 1],
+            upper[inside - 1],
             color=BEST,
             alpha=0.2,
             linewidth=0,
             label=f"{percent(level)} interval, {ALL}",
         )
         if trusted == 1:  # a band needs two points
-            limits = [[result.interval.lower[0]], [result.interval.upper[0]]]
-            middle = result.by_schedule[ALL][:1]
-            axes.errorbar([1], middle, np.abs(np.array(limits) - middle), color=BEST, alpha=0.4, capsize=3)
-        axes.plot([trusted], result.by_schedule[ALL][[trusted - 1]], color=BEST, marker="|", markersize=14)
-    axes.plot(points, result.plugin[points - 1], color=REFERENCE, linewidth=1, linestyle=":", label="plug-in estimate")
-    for name, values in result.by_schedule.items():
+            limits = np.sort([lower[:1], upper[:1]], axis=0)
+            middle = by_schedule[ALL][:1]
+            axes.errorbar([1], middle, np.abs(limits - middle), color=BEST, alpha=0.4, capsize=3)
+        axes.plot([trusted], by_schedule[ALL][[trusted - 1]], color=BEST, marker="|", markersize=14)
+    axes.plot(points, plugin[points - 1], color=REFERENCE, linewidth=1, linestyle=":", label="plug-in estimate")
+    for name, values in by_schedule.items():
         if name == ALL:
             axes.plot(inside, values[inside - 1], color=BEST, linewidth=2, label=name)
             dashed = (0, (3, 1.5))
@@ -173,7 +182,7 @@ def _draw(axes: Axes, study: FinishedTrials, result: _Expected, level: float) ->
             axes.plot(points, values[points - 1], color=_COLOURS[name], linestyle=line, linewidth=1.5, label=name)
     count_axis(axes, "x", trials)
     axes.set_xlabel("n, trials")
-    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.bounds)
+    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.scale)
     set_title(axes, study.name, trials)
 
 
@@ -191,26 +200,26 @@ def _table(study: FinishedTrials, result: _Expected, level: float) -> pd.DataFra
 
 
 def _reading(study: FinishedTrials, result: _Expected, level: float) -> str:
-    scores, expected = study.scores, result.by_schedule[ALL]
-    if scores.max() == scores.min():
-        return f"all {len(scores):,} trials found {scores[0]:.3f}, so running more of them promises no more."
-    trusted = result.interval.trusted_up_to
-    n = min(5, max(trusted, 2), len(scores))
+    found, expected, interval = study.utilities, result.by_schedule[ALL], result.interval
+    if found.max() == found.min():
+        return f"all {len(found):,} trials found {study.short(found[0])}, so running more of them promises no more."
+    trusted = interval.trusted_up_to
+    n = min(5, max(trusted, 2), len(found))
 
     def limits(k: int) -> str:
         if k > trusted:
             return ""
-        return f" ({percent(level)} interval {result.interval.lower[k - 1]:.3f} to {result.interval.upper[k - 1]:.3f})"
+        return f" ({percent(level)} interval {study.short_limits(interval.lower[k - 1], interval.upper[k - 1])})"
 
     text = (
-        f"a single trial is expected to find {expected[0]:.3f}{limits(1)}, the best of {n} "
-        f"{expected[n - 1]:.3f}{limits(n)}"
+        f"a single trial is expected to find {study.short(expected[0])}{limits(1)}, the best of {n} "
+        f"{study.short(expected[n - 1])}{limits(n)}"
     )
-    if len(scores) > n:
-        text += f", and the best of all {len(scores):,} found {expected[-1]:.3f}"
+    if len(found) > n:
+        text += f", and the best of all {len(found):,} found {study.short(expected[-1])}"
     if END in result.by_schedule:
         text += (
-            f". Validating only once, at the end, would leave {result.by_schedule[END][n - 1]:.3f} to expect of the "
-            f"best of {n}"
+            f". Validating only once, at the end, would leave {study.short(result.by_schedule[END][n - 1])} to expect "
+            f"of the best of {n}"
         )
     return text + "."

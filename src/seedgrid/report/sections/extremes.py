@@ -9,12 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy import stats
 
+from seedgrid.analysis.rounding import significant_decimals
 from seedgrid.analysis.variance import AXES, Axis, BestAgainstWorst, best_against_worst
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import BEST, WORST, panel_each, score_axis, set_title
-from seedgrid.report.section import Section, of_each, rows
+from seedgrid.report.section import Section, in_scores, of_each, rows
 from seedgrid.report.sections.available import grid_scores
 from seedgrid.report.sections.variance import shuffles_of
+from seedgrid.scale import shared_word
 from seedgrid.wording import listed, p_value, percent
 
 # A density of fewer different scores says more about the kernel than about the trials.
@@ -24,7 +26,7 @@ _LEVEL = 0.05
 
 @dataclass(frozen=True)
 class _Extremes:
-    """Best and worst seed of one axis of one sweep."""
+    """Best and worst seed of one axis of one sweep, by utilities."""
 
     study: FinishedTrials
     axis: Axis
@@ -33,14 +35,15 @@ class _Extremes:
     def seed(self, index: int) -> int:
         return int(self.study.grid.seeds[AXES.index(self.axis)][index])
 
-    def scores(self, index: int) -> np.ndarray:
-        """Scores of the trials of one seed."""
-        scores = np.take(self.study.grid.scores, index, axis=AXES.index(self.axis))
-        return scores[np.isfinite(scores)]
+    def utilities(self, index: int) -> np.ndarray:
+        """Of the trials of one seed."""
+        utilities = np.take(self.study.grid.scores, index, axis=AXES.index(self.axis))
+        return utilities[np.isfinite(utilities)]
 
     @property
     def equal(self) -> bool:
-        return self.tests.best_mean - self.tests.worst_mean < 1e-12
+        means = self.tests.best_mean, self.tests.worst_mean
+        return means[0] - means[1] < 10.0 ** -significant_decimals(means)
 
 
 def best_and_worst_seeds(
@@ -62,8 +65,11 @@ def best_and_worst_seeds(
     densities = "figure-3", "Scores of the best and the worst seed"
     if not found:
         return Section(*tests, missing=missing), Section(*densities, missing=missing)
+    best = shared_word([study.scale for study, _ in found], "best_word", "best")
+    worst = shared_word([study.scale for study, _ in found], "worst_word", "worst")
+    table, decimals = in_scores(rows(found, _row), studies, ["its mean", "its mean "], amounts=["difference"])
     caption = (
-        "The seed with the highest and the one with the lowest mean score (Dodge et al. 2020, Table 4). Quote p "
+        f"The seed with the {best} and the one with the {worst} mean score (Dodge et al. 2020, Table 4). Quote p "
         f"(permutation): it compares the range of all seeds' means with that of "
         f"{listed([f'{number:,}' for number in numbers])} shuffled grids, each of "
         "which has a best and a worst seed of its own, so it allows for these two having been picked after seeing the "
@@ -80,7 +86,7 @@ def best_and_worst_seeds(
         )
     figure = panel_each(found, 3.6, 3.0, lambda axes, _, result: _draw(axes, result), 2 if len(found) == 4 else 3)
     return (
-        Section(*tests, _read_tests(found), caption, table=rows(found, _row), missing=missing),
+        Section(*tests, _read_tests(found), caption, table=table, missing=missing, decimals=decimals),
         Section(
             *densities,
             "\n".join(_read_overlap(result) for _, result in found),
@@ -136,19 +142,20 @@ def _read_tests(found: list[tuple[FinishedTrials, _Extremes]]) -> str:
 def _read_test(result: _Extremes) -> str:
     tests, axis = result.tests, result.axis
     if result.equal:
-        return f"all {axis} seeds have the same mean, {tests.best_mean:.3f}"
+        return f"all {axis} seeds have the same mean, {result.study.short(tests.best_mean)}"
     p = tests.corrected.p
     anova = f"; ANOVA {p_value(tests.anova_p)}" if np.isfinite(tests.anova_p) else ""
+    study, scale = result.study, result.study.scale
     return (
-        f"{axis} seed {result.seed(tests.best)} has the highest mean, {tests.best_mean:.3f}, and "
-        f"{result.seed(tests.worst)} the lowest, {tests.worst_mean:.3f}, "
+        f"{axis} seed {result.seed(tests.best)} has the {scale.best_word} mean, {study.short(tests.best_mean)}, and "
+        f"{result.seed(tests.worst)} the {scale.worst_word}, {study.short(tests.worst_mean)}, "
         f"{'more' if p < _LEVEL else 'no more'} than chance brings (permutation {p_value(p)}{anova})"
     )
 
 
 def _read_overlap(result: _Extremes) -> str:
     """How often a trial of the best seed beats one of the worst."""
-    best, worst = result.scores(result.tests.best), result.scores(result.tests.worst)
+    best, worst = result.utilities(result.tests.best), result.utilities(result.tests.worst)
     name = f"{result.study.name}, {result.axis}"
     if result.equal:
         return f"{name}: no seed is better than another in its mean."
@@ -160,15 +167,15 @@ def _read_overlap(result: _Extremes) -> str:
 
 
 def _draw(axes: Axes, result: _Extremes) -> None:
-    tests = result.tests
+    tests, scale = result.tests, result.study.scale
     groups = [
-        ("best seed", result.scores(tests.best), BEST, "-"),
-        ("worst seed", result.scores(tests.worst), WORST, "--"),
+        ("best seed", scale.turned(result.utilities(tests.best)), BEST, "-"),
+        ("worst seed", scale.turned(result.utilities(tests.worst)), WORST, "--"),
     ]
     densities = {}
     together = np.concatenate([scores for _, scores, _, _ in groups])
-    margin = 0.25 * np.ptp(together) or 0.01
-    ends = np.clip((together.min() - margin, together.max() + margin), *result.study.bounds)
+    margin = 0.25 * np.ptp(together) or 0.01 * max(1.0, abs(together[0]))
+    ends = np.clip((together.min() - margin, together.max() + margin), *scale.limits)
     x = np.linspace(*ends, 300)
     for label, scores, _, _ in groups:
         if np.unique(scores).size >= _LEAST_FOR_DENSITY:
@@ -187,7 +194,7 @@ def _draw(axes: Axes, result: _Extremes) -> None:
     axes.axhline(0, color="black", linewidth=0.6)
     ticks = [tick for tick in axes.get_yticks() if 0 <= tick <= top] if densities else []
     axes.set_yticks(ticks)
-    score_axis(axes, "x", f"best found {result.study.sweep.metric}", result.study.bounds, most_ticks=5)
+    score_axis(axes, "x", f"best found {scale.metric}", scale, most_ticks=5)
     axes.set_ylabel("density" if densities else "")
     trials = f"{result.axis} seed {result.seed(tests.best)} ({groups[0][1].size} trials) against"
     set_title(axes, result.study.name, more=f"{trials} {result.seed(tests.worst)} ({groups[1][1].size})")

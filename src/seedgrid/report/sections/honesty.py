@@ -12,8 +12,10 @@ from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import BEST, REFERENCE, count_axis, panel_each, score_axis, set_title
 from seedgrid.report.section import Section, lines, of_each, rows
 from seedgrid.report.sections.available import check_sample
-from seedgrid.report.sections.predictions import read_classes
+from seedgrid.report.sections.predictions import check_recomputed, read_classes
 from seedgrid.wording import count, percent
+
+_OTHER = 0.01  # more than batches of different sizes leave in a mean over them
 
 
 def honest_best_found(
@@ -45,8 +47,13 @@ def honest_best_found(
 def _choose(study: FinishedTrials, splits: int, level: float, seed: int) -> tuple[HonestBest, tuple[int, int, int]]:
     """The choice, and the numbers of trials, evaluations and examples that it is made of."""
     check_sample(study)
+    check_recomputed(study)
     classes, labels = read_classes(study)
-    return honest_best(classes, labels, study.sweep.metric, splits, level, seed), classes.shape
+    best = honest_best(classes, labels, study.sweep.metric, splits, level, seed)
+    # What a training of one's own calls an accuracy may be another one than that of its predictions.
+    if study.own and abs(best.naive[-1] - study.utilities.max()) > _OTHER:
+        raise ValueError(f"its predictions have another {study.sweep.metric} than it recorded")
+    return best, classes.shape
 
 
 def _row(study: FinishedTrials, chosen: tuple[HonestBest, tuple[int, int, int]]) -> list[dict[str, object]]:
@@ -100,5 +107,5 @@ def _draw(axes: Axes, study: FinishedTrials, chosen: tuple[HonestBest, tuple[int
     axes.vlines(n[-1], *best.honest_interval, color=BEST, linewidth=2)
     count_axis(axes, "x", n[-1])
     axes.set_xlabel("n, trials to choose among")
-    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.bounds)
+    score_axis(axes, "y", f"expected best {study.sweep.metric}", study.scale)
     set_title(axes, study.name, len(n))

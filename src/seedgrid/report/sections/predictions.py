@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from seedgrid.analysis.scores import MISSING, predicted_classes
+from seedgrid.analysis.scores import METRICS, MISSING, predicted_classes
 from seedgrid.errors import InputError
 from seedgrid.records.store import trial_name
 from seedgrid.report.arrays import FinishedTrials
@@ -16,6 +16,19 @@ from seedgrid.seeds import Seeds
 
 # Numbers of one sweep that are held at once: 2 GB at most, where they are logits.
 _MOST_HELD = 500_000_000
+
+
+def is_recomputed(study: FinishedTrials) -> bool:
+    """Whether its score is one that follows from predictions."""
+    return study.sweep.metric in METRICS and not study.scale.lower_is_better
+
+
+def check_recomputed(study: FinishedTrials) -> None:
+    """Raise ValueError unless its trials have predictions, and its score is one that follows from them."""
+    if study.sweep.has_predictions and not is_recomputed(study):
+        raise ValueError(
+            f"{study.sweep.metric} is no score that follows from predictions, so it cannot be had on half of them"
+        )
 
 
 def read_classes(study: FinishedTrials) -> tuple[np.ndarray, np.ndarray]:

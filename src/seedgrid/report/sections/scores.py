@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pandas as pd
 
-from seedgrid.report.arrays import SEEDS, FinishedTrials
-from seedgrid.report.section import Section
-from seedgrid.wording import count
+from seedgrid.report.arrays import SEEDS, FinishedTrials, model_in_words
+from seedgrid.report.section import Section, in_scores
+from seedgrid.scale import shared_word
+from seedgrid.wording import count, listed
 
 # By task and metric: the range of BERT-large's scores published before the paper, and the paper's best found (Table 1).
 _PUBLISHED = {
@@ -18,16 +20,21 @@ _PUBLISHED = {
     ("sst2", "accuracy"): ("0.925 to 0.932", 0.951),
 }
 
+# Columns of Table 2 that say nothing of a training without labels or examples.
+_OF_DATA = ("majority baseline", "training examples", "validation examples")
+
 
 def best_found(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Table 1: best found score of each sweep, its seeds, and the spread it was picked from."""
     rows, readings, missing = [], [], []
+    scales = [study.scale for study in studies]
+    worst = shared_word(scales, "worst_word", "worst")
     for study in studies:
         sweep, trials = study.sweep, _with_stopped(study)
         # Those that went on were chosen by their scores, so they say nothing of trials in general.
         sample = study.trials[:0] if study.selected else study.trials
-        scores = sample["score"]
-        best = trials.loc[trials["score"].idxmax()]
+        utilities = study.scale.turned(sample["score"])
+        best = trials.loc[study.scale.turned(trials["score"]).idxmax()]
         seeds = {"init seed": best["init"], "order seed": best["order"]}
         if any(other.trials["dropout"].nunique() > 1 for other in studies):
             seeds["dropout seed"] = best["dropout"]
@@ -36,11 +43,11 @@ def best_found(studies: Sequence[FinishedTrials]) -> Section:
             {
                 "sweep": study.name,
                 "trials": len(trials),
-                "best found": float(best["score"]),
+                "best found": float(study.scale.turned(best["score"])),
                 **(seeds if sweep.seeded else dict.fromkeys(seeds)),
-                "mean": float(scores.mean()),
-                "std": float(scores.std()),
-                "lowest": float(scores.min()),
+                "mean": float(utilities.mean()),
+                "std": float(utilities.std()),
+                worst: float(utilities.min()),
                 "diverged": pd.NA if study.selected else int(sample["diverged"].sum()),
                 "published before": before,
                 "best found in the paper": found,
@@ -54,22 +61,23 @@ def best_found(studies: Sequence[FinishedTrials]) -> Section:
             )
         if study.selected:
             missing.append(
-                f"{study.name}: mean, std, lowest and diverged are not available: "
+                f"{study.name}: mean, std, {worst} and diverged are not available: "
                 f"{count(len(trials) - len(study.trials))} of {len(trials):,} stopped for their scores"
             )
         if len(trials) == 1:
             missing.append(f"{study.name}: no standard deviation of a single trial; run more seeds")
     table = pd.DataFrame(rows)
     table = table.astype({name: "Int64" for name in table if name.endswith(" seed") or name == "diverged"})
-    if any((study.scores == study.scores.max()).sum() > 1 for study in studies):
+    table, decimals = in_scores(table, studies, ["best found", "mean", worst], amounts=["std"])
+    if any((study.utilities == study.utilities.max()).sum() > 1 for study in studies):
         tie = " Where several trials share it, the seeds are those of the first."
     else:
         tie = ""
     caption = (
-        "Best found: the highest validation score of any evaluation of any finished trial (Dodge et al. 2020, "
-        "Table 1); mean, standard deviation (n - 1) and lowest are over the trials' best scores. The best was picked "
-        "after seeing these scores, on the same validation examples, so it promises more than that trial will score "
-        f"on new ones.{tie}"
+        f"Best found: the {shared_word(scales, 'best_word', 'best')} validation score of any evaluation of any "
+        "finished trial (Dodge et al. 2020, Table 1); mean, standard deviation (n - 1) and "
+        f"{worst} are over the trials' best scores. The best was picked after seeing these scores, on the same "
+        f"validation examples, so it promises more than that trial will score on new ones.{tie}"
     )
     if table["published before"].notna().any():
         caption += (
@@ -78,7 +86,8 @@ def best_found(studies: Sequence[FinishedTrials]) -> Section:
         )
     else:
         table = table.drop(columns=["published before", "best found in the paper"])
-    return Section("table-1", "Best found", "\n".join(readings), caption, table=table, missing=missing)
+    reading = "\n".join(readings)
+    return Section("table-1", "Best found", reading, caption, table=table, missing=missing, decimals=decimals)
 
 
 def _with_stopped(study: FinishedTrials) -> pd.DataFrame:
@@ -98,23 +107,24 @@ def _read_best(study: FinishedTrials, best: pd.Series) -> str:
         trials = _with_stopped(study)
         return (
             f"{study.name}: the best of {count(len(trials))}, {len(study.trials):,} of them trained to the end, "
-            f"reached {best['score']:.3f} ({_seeds(study, best)})."
+            f"reached {study.short(study.scale.turned(best['score']))} ({_seeds(study, best)})."
         )
-    scores, diverged = study.scores, int(study.trials["diverged"].sum())
+    found, diverged = study.utilities, int(study.trials["diverged"].sum())
     seeds = f" ({_seeds(study, best)})" if study.sweep.seeded else ""
-    if len(scores) == 1:
+    if len(found) == 1:
         ended = ", and it diverged" if diverged else ""
-        return f"{study.name}: the only finished trial reached {scores[0]:.3f}{seeds}{ended}."
-    if scores.max() == scores.min():
-        ended = "; all of them diverged" if diverged == len(scores) else ""
-        return f"{study.name}: all {len(scores):,} trials reached {scores[0]:.3f}{ended}."
-    tied = int((scores == scores.max()).sum())
-    who = f"the best of {count(len(scores))}{seeds}" if tied == 1 else f"{tied} of {count(len(scores))} share the best"
+        return f"{study.name}: the only finished trial reached {study.short(found[0])}{seeds}{ended}."
+    if found.max() == found.min():
+        ended = "; all of them diverged" if diverged == len(found) else ""
+        return f"{study.name}: all {len(found):,} trials reached {study.short(found[0])}{ended}."
+    tied = int((found == found.max()).sum())
+    who = f"the best of {count(len(found))}{seeds}" if tied == 1 else f"{tied} of {count(len(found))} share the best"
     text = (
-        f"{study.name}: {who} {'reached' if tied == 1 else 'score,'} {scores.max():.3f}; the mean is "
-        f"{scores.mean():.3f}, the standard deviation {scores.std(ddof=1):.3f}, the lowest {scores.min():.3f}"
+        f"{study.name}: {who} {'reached' if tied == 1 else 'score,'} {study.short(found.max())}; the mean is "
+        f"{study.short(found.mean())}, the standard deviation {study.scale.written(found.std(ddof=1), fewer=1)}, the "
+        f"{study.scale.worst_word} {study.short(found.min())}"
     )
-    if diverged == len(scores):
+    if diverged == len(found):
         return f"{text}; all of them diverged."
     return f"{text}; {f'{diverged:,}' if diverged else 'none'} diverged."
 
@@ -122,6 +132,8 @@ def _read_best(study: FinishedTrials, best: pd.Series) -> str:
 def tasks(studies: Sequence[FinishedTrials]) -> Section:
     """The paper's Table 2: task, metric, majority baseline and sizes, with what was trained and how."""
     rows, readings, missing = [], [], []
+    scales = [study.scale for study in studies]
+    threshold = f"diverged {shared_word(scales, 'diverged_word', 'at or beyond')}"
     for study in studies:
         sweep = study.sweep
         rows.append(
@@ -129,32 +141,47 @@ def tasks(studies: Sequence[FinishedTrials]) -> Section:
                 "sweep": study.name,
                 "task": sweep.task or None,
                 "metric": sweep.metric or None,
+                "better": study.scale.better_word,
                 "majority baseline": sweep.majority,
-                "diverged at or below": sweep.diverged_at,
+                threshold: sweep.diverged_at,
                 "training examples": sweep.train_examples,
                 "validation examples": sweep.validation_examples,
-                "model": sweep.config.get("model", {}).get("name"),
-                "recipe": recipe_in_words(sweep.config.get("recipe", {})),
+                "model": model_in_words(sweep.config),
+                "recipe": recipe_in_words(sweep.config.get("recipe", {})) or arguments_in_words(sweep.config),
                 "evaluations a trial": int(pd.notna(study.curves).sum(axis=1).max()),
             }
         )
         parts = [f"{count(rows[-1]['evaluations a trial'], 'evaluation')} a trial"]
+        if study.scale.lower_is_better:
+            parts.append(f"of {sweep.metric} the lower is better")
         if sweep.majority is not None:
-            parts.append(f"always predicting the majority class scores {sweep.majority:.3f}")
+            parts.append(f"always predicting the majority class scores {study.scale.written(sweep.majority, fewer=1)}")
         if sweep.diverged_at is not None:
-            parts.append(f"a trial that never got beyond {sweep.diverged_at:.3f} counts as diverged")
+            parts.append(f"a trial that never got beyond {study.short(study.threshold)} counts as diverged")
         readings.append(f"{study.name}: {'; '.join(parts)}.")
         unknown = [name for name, value in rows[-1].items() if value is None]
         if unknown:
             missing.append(f"{study.name}: not known: {', '.join(unknown)}")
     table = pd.DataFrame(rows)
-    table = table.astype({"majority baseline": float, "diverged at or below": float})
+    table = table.astype({"majority baseline": float, threshold: float})
     table = table.astype({"training examples": "Int64", "validation examples": "Int64"})
-    caption = (
-        "What was trained on what (Dodge et al. 2020, Table 2). Majority baseline: the score of always predicting the "
-        "most frequent label of the validation examples. Evaluations are those after the first training step."
-    )
-    return Section("table-2", "Tasks", "\n".join(readings), caption, table=table, missing=missing)
+    decimals = in_scores(table, studies, amounts=["majority baseline", threshold])[1]  # as recorded
+    caption = "What was trained on what (Dodge et al. 2020, Table 2)."
+    if not any(study.scale.lower_is_better for study in studies):
+        table = table.drop(columns="better")
+    # Of trainings of one's own alone, there are no classes to predict and no examples to count, nor a word for either.
+    if all(study.own for study in studies):
+        table = table.drop(columns=[name for name in _OF_DATA if table[name].isna().all()])
+        table = table.rename(columns={"task": "training", "model": "class", "recipe": "arguments"})
+        gone = [name for name in _OF_DATA if name not in table]
+        missing = [f"Left out, as these trainings do not give it: {listed(gone)}"] if gone else []
+    if "majority baseline" in table:
+        caption += (
+            " Majority baseline: the score of always predicting the most frequent label of the validation examples."
+        )
+    caption += " Evaluations are those after the first training step."
+    reading = "\n".join(readings)
+    return Section("table-2", "Tasks", reading, caption, table=table, missing=missing, decimals=decimals)
 
 
 def recipe_in_words(recipe: dict) -> str | None:
@@ -167,3 +194,26 @@ def recipe_in_words(recipe: dict) -> str | None:
         if isinstance(recipe.get(key), (int, float))
     ]
     return f"{recipe.get('name') or 'recipe'} ({', '.join(words)})" if words else recipe.get("name")
+
+
+def arguments_in_words(config: dict) -> str | None:
+    """What the module and the data of a training of one's own were made with, and for how many epochs."""
+    training = config.get("training", {})
+    if not training.get("module"):
+        return None
+    words = [*_arguments(training["module"])]
+    data = training.get("data") or {}
+    if data.get("_target_"):
+        words.append(f"data {data['_target_']}({', '.join(_arguments(data))})")
+    epochs = training.get("epochs")
+    if isinstance(epochs, int | float):
+        words.append(f"{epochs:g} epoch{'s' * (epochs != 1)}")
+    return ", ".join(words) or None
+
+
+def _arguments(target: dict) -> list[str]:
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in target.items()
+        if name != "_target_"
+    ]

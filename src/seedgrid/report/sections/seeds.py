@@ -18,7 +18,7 @@ from seedgrid.report.figures import (
     set_title,
     shared_legend,
 )
-from seedgrid.report.section import Section, lines, of_each, rows
+from seedgrid.report.section import Section, in_scores, lines, of_each, rows
 from seedgrid.report.sections.available import grid_scores
 from seedgrid.wording import count, listed, percent
 
@@ -38,9 +38,9 @@ def seed_grid(studies: Sequence[FinishedTrials]) -> Section:
     for axes, study, grid in zip(every, studies, crossed, strict=True):
         trials = study.sweep.trials
         if grid:
-            draw_heat_map(axes, trials, study.sweep.metric, (width, height))
+            draw_heat_map(axes, trials, study.scale, (width, height))
         else:
-            draw_ranked_trials(axes, study.trials, study.sweep.metric)
+            draw_ranked_trials(axes, study.trials, study.scale)
             missing.append(f"{study.name}: no grid of init and order seeds; its trials are drawn by rank instead")
         finished = len(study.trials)
         set_title(axes, study.name, finished, f"{study.unfinished:,} unfinished" if grid and study.unfinished else "")
@@ -64,16 +64,16 @@ def _is_grid(study: FinishedTrials) -> bool:
 
 
 def _read_grid(study: FinishedTrials) -> str:
-    """Where the diverged trials are, or which seeds have the lowest means."""
-    trials, scores = study.trials, study.grid.scores
-    varied = AXES[: scores.ndim]
+    """Where the diverged trials are, or how far the seeds' means reach."""
+    trials, utilities = study.trials, study.grid.scores
+    varied = AXES[: utilities.ndim]
     diverged = trials["diverged"]
     if len(trials) == 1:
         return _read_ranks(study)
     if diverged.all():
         return f"{study.name}: all {count(len(trials))} diverged."
-    if study.scores.max() == study.scores.min():
-        return f"{study.name}: all {len(trials):,} trials reached {study.scores[0]:.3f}."
+    if study.utilities.max() == study.utilities.min():
+        return f"{study.name}: all {len(trials):,} trials reached {study.short(study.utilities[0])}."
     if diverged.any():
         parts = []
         for axis in varied:
@@ -88,19 +88,20 @@ def _read_grid(study: FinishedTrials) -> str:
         return f"{study.name}: none of the {count(len(trials))} that went on to the end diverged."
     spans = []
     for axis in varied:
-        means = seed_means(scores, axis)
-        spans.append(f"{np.nanmin(means):.3f} to {np.nanmax(means):.3f} over {axis} seeds")
+        means = seed_means(utilities, axis)
+        spans.append(f"{study.short_limits(np.nanmin(means), np.nanmax(means))} over {axis} seeds")
     return f"{study.name}: none of {count(len(trials))} diverged; mean scores range from {listed(spans)}."
 
 
 def _read_ranks(study: FinishedTrials) -> str:
-    scores = study.scores
-    if len(scores) == 1:
-        return f"{study.name}: one trial, which reached {scores[0]:.3f}."
+    found = study.utilities
+    if len(found) == 1:
+        return f"{study.name}: one trial, which reached {study.short(found[0])}."
     diverged = int(study.trials["diverged"].sum())
+    above = "below" if study.scale.lower_is_better else "above"
     return (
-        f"{study.name}: half of {count(len(scores))} lie at or above {np.median(scores):.3f}; they span "
-        f"{scores.min():.3f} to {scores.max():.3f}, and {f'{diverged:,}' if diverged else 'none'} diverged."
+        f"{study.name}: half of {count(len(found))} lie at or {above} {study.short(np.median(found))}; they span "
+        f"{study.short_limits(found.min(), found.max())}, and {f'{diverged:,}' if diverged else 'none'} diverged."
     )
 
 
@@ -122,17 +123,21 @@ def shared_seeds(studies: Sequence[FinishedTrials]) -> Section:
         by_seed = {f"std, shared {seed} seed": getattr(std, seed) for seed in AXES[: 2 + three]}
         return [{"trials": len(study.trials), **by_seed, "std, all trials": std.all}]
 
-    return Section(key, title, lines(found, _read_shared), caption, table=rows(found, row), missing=missing)
+    table = rows(found, row)
+    table, decimals = in_scores(table, studies, amounts=[name for name in table if name.startswith("std, ")])
+    return Section(key, title, lines(found, _read_shared), caption, table=table, missing=missing, decimals=decimals)
 
 
 def _read_shared(study: FinishedTrials, std: SharedSeedStd) -> str:
     if std.all == 0:
         return "scores do not vary."
     fixed = {"init": std.init, "order": std.order, "dropout": std.dropout}
+    written = study.scale.written
     parts = [
-        f"{value:.3f} ({percent(abs(value / std.all - 1))} {'less' if value <= std.all else 'more'}) if they share the "
-        f"{seed} seed"
+        f"{written(value, fewer=1)} ({percent(abs(value / std.all - 1))} {'less' if value <= std.all else 'more'}) if "
+        f"they share the {seed} seed"
         for seed, value in fixed.items()
         if value is not None and np.isfinite(value)
     ]
-    return f"trials differ by {std.all:.3f} in standard deviation, {listed([f'by {part}' for part in parts])}."
+    whole = f"trials differ by {written(std.all, fewer=1)} in standard deviation"
+    return f"{whole}, {listed([f'by {part}' for part in parts])}."

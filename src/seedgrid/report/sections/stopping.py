@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from seedgrid.analysis.stopping import Plan, best_plans
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import PLAN, REFERENCE, count_axis, panels, score_axis, set_title, shared_legend
-from seedgrid.report.section import Section, lines, of_each
+from seedgrid.report.section import Section, in_scores, lines, of_each
 from seedgrid.report.sections.available import check_sample
+from seedgrid.scale import shared_word
 from seedgrid.wording import count, listed, percent
 
 MOST_BUDGET, MOST_STARTED = 30, 200  # the paper's
@@ -22,13 +23,11 @@ MOST_BUDGET, MOST_STARTED = 30, 200  # the paper's
 _MOST_SCORES = 700
 # With very many trials the halves agree, and one halving says what many would.
 _TRIALS_OF_ALL_SPLITS = 2_500
-# What a reading, with three decimals, shows as none.
-_NO_GAIN = 0.0005
 
 
 @dataclass(frozen=True)
 class _Stopping:
-    """Best assignments of one sweep, one for each budget of 1, 2, … full trainings."""
+    """Best assignments of one sweep, one for each budget of 1, 2, … full trainings, valued in utilities."""
 
     plans: list[Plan]
     splits: int
@@ -41,7 +40,8 @@ def early_stopping(
     """The paper's Figures 6 and 7, from one computation.
 
     Returns:
-        The two sections, and for each sweep the best plans of the budgets 1, 2, ...; None where there are none.
+        The two sections, and for each sweep the best plans of the budgets 1, 2, ..., valued in utilities; None where
+        there are none.
     """
     found, missing = of_each(studies, lambda study: _best_plans(study, splits, seed))
     missing += [f"{study.name}: {line}" for study, result in found for line in result.remarks]
@@ -49,6 +49,10 @@ def early_stopping(
     if not found:
         return Section(*first, missing=missing), Section(*second, missing=missing), [None] * len(studies)
     table = pd.concat([_table(study, result) for study, result in found], ignore_index=True)
+    table, decimals = in_scores(table, studies, ["full training", "plan", "plan, honest"])
+    scales = [study.scale for study, _ in found]
+    highest = shared_word(scales, "best_word", "best")
+    error = "1 - score" if highest == "highest" else "its distance from the best score there can be"
     numbers = sorted({result.splits for _, result in found}, reverse=True)
     rules = (
         "Plans start many trials, stop all after some evaluations, and continue the best so far to the end "
@@ -61,7 +65,7 @@ def early_stopping(
         Section(
             *first,
             lines(found, _read_plan),
-            f"For each budget, in full trainings, the plan with the highest expected score (Figure 6). {rules} Where "
+            f"For each budget, in full trainings, the plan with the {highest} expected score (Figure 6). {rules} Where "
             "the plan keeps all that it starts, or stops at 100 %, it is full training.",
             _draw(found, (_draw_counts, _draw_share)),
             table[["sweep", "budget", *of_plans]],
@@ -71,13 +75,14 @@ def early_stopping(
             *second,
             lines(found, _read_gain),
             "Expected score of the best plan against fully training as many trials as the budget pays for, and the "
-            f"share of full training's error (1 - score) that it removes (Figure 7). {rules} The plan chosen among "
+            f"share of full training's error ({error}) that it removes (Figure 7). {rules} The plan chosen among "
             "thousands on the same trials promises too much; the honest value is that of a plan chosen on one half of "
             f"the trials and read on the other, averaged over {listed(list(map(str, numbers)))} random halvings, both "
             "ways round.",
             _draw(found, (_draw_scores, _draw_error)),
             table.drop(columns=of_plans),
             missing,
+            decimals,
         ),
         [next((result.plans for of, result in found if of is study), None) for study in studies],
     )
@@ -89,13 +94,16 @@ def _best_plans(study: FinishedTrials, splits: int, seed: int) -> _Stopping:
     if curves.shape[1] < 2:
         raise ValueError("one evaluation a trial leaves nothing to stop by")
     if len(np.unique(np.fmax.reduce(curves, axis=1))) > _MOST_SCORES:
-        curves = curves.round(3)
-        remarks.append(f"scores rounded to 3 decimals, as there are more than {_MOST_SCORES} different")
+        places = max(0, study.scale.decimals - 1)
+        curves = curves.round(places)
+        remarks.append(f"scores rounded to {places} decimals, as there are more than {_MOST_SCORES} different")
     trials = len(curves)
     enough = max(1, min(splits, _TRIALS_OF_ALL_SPLITS // trials))
     budgets = range(1, min(MOST_BUDGET, trials) + 1)
-    if study.scores.max() > 1:
-        remarks.append("scores above 1 have no error that could be removed")
+    if study.best_possible is None:
+        above = not study.scale.lower_is_better and study.utilities.max() > 1
+        which = "scores above 1 have" if above else "without a limit of the scores, there is"
+        remarks.append(f"{which} no error that could be removed")
     if trials // 2 < budgets[-1]:
         remarks.append(f"no honest value for more than {count(trials // 2, 'full training')}: half of its trials")
     return _Stopping(best_plans(curves, budgets, MOST_STARTED, enough, seed), enough, remarks)
@@ -112,10 +120,10 @@ def _table(study: FinishedTrials, result: _Stopping) -> pd.DataFrame:
     table = pd.DataFrame(result.plans)[list(titles)].rename(columns=titles)
     table = table.astype({"budget": int, **dict.fromkeys(("full training", "plan", "plan, honest"), float)})
     for name in ("plan", "plan, honest"):
-        error = 1 - table["full training"]
+        error = (np.nan if study.best_possible is None else study.best_possible) - table["full training"]
         # Without an error left there is none to remove; rounding leaves an exact 0 where the plan is full training.
         removed = (table[name] - table["full training"]) / error.where(error > 0)
-        table[f"error removed, {name}"] = removed.round(6) + 0.0 if study.scores.max() <= 1 else np.nan
+        table[f"error removed, {name}"] = removed.round(6) + 0.0
     table.insert(0, "sweep", study.name)
     return table
 
@@ -171,13 +179,13 @@ def _draw_share(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
 
 
 def _draw_scores(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
-    table = _table(study, result)
+    table, _ = in_scores(_table(study, result), [study], ["full training", "plan", "plan, honest"])
     axes.plot(table["budget"], table["full training"], color=REFERENCE, linestyle="--", lw=1.2, label="full training")
     axes.plot(
         table["budget"], table["plan"], color=PLAN, linestyle=":", lw=1.2, label="plan, on the trials that chose it"
     )
     axes.plot(table["budget"], table["plan, honest"], color=PLAN, lw=1.5, marker=".", label="plan, honest")
-    score_axis(axes, "y", f"expected best\n{study.sweep.metric}", study.bounds)
+    score_axis(axes, "y", f"expected best\n{study.sweep.metric}", study.scale)
 
 
 def _draw_error(axes: Axes, study: FinishedTrials, result: _Stopping) -> None:
@@ -212,17 +220,19 @@ def _read_gain(study: FinishedTrials, result: _Stopping) -> str:
     budget = _middle(study)
     plan = result.plans[budget - 1]
     name = f"a budget of {count(budget, 'full training')}"
-    if study.scores.max() == study.scores.min():
-        return f"{name} finds {plan.full_training:.3f} however it is spent, as all trials do."
+    in_full = study.short(plan.full_training)
+    if study.utilities.max() == study.utilities.min():
+        return f"{name} finds {in_full} however it is spent, as all trials do."
     if plan.in_full:
-        return f"{name} is expected to find {plan.full_training:.3f} in full, and no plan that stops early finds more."
-    text = f"{name} is expected to find {plan.full_training:.3f} in full and {plan.expected:.3f} by the best plan"
+        more = "better" if study.scale.lower_is_better else "more"
+        return f"{name} is expected to find {in_full} in full, and no plan that stops early finds {more}."
+    text = f"{name} is expected to find {in_full} in full and {study.short(plan.expected)} by the best plan"
     if plan.honest is None:
         return text + "; with so few trials nothing can be said of how much of this is real."
     gain = plan.honest - plan.full_training
-    if gain < _NO_GAIN:
-        return f"{text}; chosen and read on different trials the plan finds {plan.honest:.3f}, which is no gain."
-    removed = f", {percent(gain / (1 - plan.full_training))} of the error" if study.scores.max() <= 1 else ""
-    return (
-        f"{text}; chosen and read on different trials the plan finds {plan.honest:.3f}, a gain of {gain:.3f}{removed}."
-    )
+    honest = f"{text}; chosen and read on different trials the plan finds {study.short(plan.honest)}"
+    if gain < 0.5 * 10.0 ** -(study.scale.decimals - 1):  # which a reading shows as none
+        return f"{honest}, which is no gain."
+    highest = study.best_possible
+    removed = "" if highest is None else f", {percent(gain / (highest - plan.full_training))} of the error"
+    return f"{honest}, a gain of {study.scale.written(gain, fewer=1)}{removed}."

@@ -11,7 +11,8 @@ from seedgrid.analysis.transfer import SeedRanks, seed_ranks
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.section import Section, of_each
 from seedgrid.report.sections.available import grid_scores
-from seedgrid.wording import count, listed, p_value
+from seedgrid.scale import shared_word
+from seedgrid.wording import DECIMALS, count, listed, p_value
 
 _LEVEL = 0.05
 
@@ -42,18 +43,29 @@ def init_seeds_across_tasks(studies: Sequence[FinishedTrials], shuffles: int = 1
             )
     order = np.argsort(ranks.mean_rank, kind="stable")
     columns: dict[str, object] = {"init seed": np.array(ranks.seeds)[order], "mean rank": ranks.mean_rank[order]}
+    decimals: dict[str, list[int]] = {}
     for row, study in enumerate(given):
         columns[f"rank, {study.name}"] = ranks.ranks[row][order]
-        columns[f"mean, {study.name}"] = ranks.means[row][order]
+        mean = f"mean, {study.name}"
+        columns[mean] = study.scale.turned(ranks.means[row][order])
+        if study.scale.decimals != DECIMALS:
+            decimals[mean] = [study.scale.decimals] * len(order)
+    same = (
+        "the same weights of the new layer only where that layer has the same shape: the same model's width and number "
+        "of classes"
+    )
+    if any(study.own for study in given):
+        same = "the same initial weights only where modules are built alike"
+    highest = shared_word([study.scale for study in given], "best_word", "best")
     caption = (
-        "Init seeds by their mean rank; rank 1 has the highest mean score over a sweep's orders, equal means share "
+        f"Init seeds by their mean rank; rank 1 has the {highest} mean score over a sweep's orders, equal means share "
         "their average rank. After Dodge et al. (2020), who name the seeds that were best on several tasks; whether "
         "the tasks agree is a question about all seeds, which Kendall's W answers (0: not at all, 1: the same order "
         f"everywhere), with a p-value from {shuffles:,} shuffles of the ranks within each sweep. An init seed means "
-        "the same weights of the new layer only where that layer has the same shape: the same model's width and number "
-        "of classes."
+        f"{same}."
     )
-    return Section(key, title, _reading(ranks, given), caption, table=pd.DataFrame(columns), missing=missing)
+    table = pd.DataFrame(columns)
+    return Section(key, title, _reading(ranks, given), caption, table=table, missing=missing, decimals=decimals)
 
 
 def _reading(ranks: SeedRanks, given: Sequence[FinishedTrials]) -> str:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from seedgrid.analysis.variance import AXES, Components, components, permutation_test
 from seedgrid.report.arrays import FinishedTrials
 from seedgrid.report.figures import REFERENCE, panel_each, percent_axis, set_title
-from seedgrid.report.section import Section, of_each, rows
+from seedgrid.report.section import Section, in_scores, of_each, rows
 from seedgrid.report.sections.available import grid_scores
 from seedgrid.wording import count, listed, p_value, percent
 
@@ -45,7 +45,8 @@ def variance_shares(studies: Sequence[FinishedTrials], level: float = 0.95, seed
     reading = "\n".join(_reading(study, *shares) for study, shares in found)
     table = rows(found, lambda study, shares: shares[1]).astype({"seeds": "Int64"})
     figure = panel_each(found, 4.2, 1.4 + 0.35 * max(len(parts.every) for _, (parts, _) in found), _draw)
-    return Section("variance-shares", _TITLE, reading, caption, figure, table, missing)
+    decimals = in_scores(table, studies, amounts=["standard deviation", "range of means"])[1]
+    return Section("variance-shares", _TITLE, reading, caption, figure, table, missing, decimals)
 
 
 def _shares(study: FinishedTrials, level: float, seed: int) -> tuple[Components, list[dict[str, object]]]:
