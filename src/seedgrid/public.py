@@ -98,10 +98,11 @@ class Sweep:
         """What each trial predicted for the validation examples, by its seeds, each read when it is asked for.
 
         Raises:
-            InputError: these records hold none, as those of a file.
+            InputError: these records hold none, as those of a file, or of a training that gives none.
         """
         if not self.records.has_predictions and not self.trials.empty:
-            raise InputError(f"{self.folder}: no predictions are beside these trials; read the sweep's own folder")
+            why = "this training gives none" if self.folder.is_dir() else "read the sweep's own folder"
+            raise InputError(f"{self.folder}: no predictions are beside these trials; {why}")
         return Predictions(self.records)
 
     @property
