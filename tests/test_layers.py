@@ -48,6 +48,17 @@ def test_a_room_imports_from_rooms_below_it_alone(repository, room):
                 assert other in (room, *ROOMS[room]), f"{path.name} imports {module}"
 
 
+def test_text_alone_knows_transformers_and_trials_do_not_know_text(repository):
+    source = repository / "src" / "seedgrid"
+    text = source / "training" / "text"
+    for path in source.rglob("*.py"):
+        if not path.is_relative_to(text):
+            assert not any(module.startswith("transformers") for module in imported(path)), path
+    for room in ("trials", "sweep", "analysis", "report", "evaluation", "training/own"):
+        for path in (source / room).rglob("*.py"):
+            assert not any(module.startswith("seedgrid.training.text") for module in imported(path)), path
+
+
 def test_below_the_sweep_the_entry_point_alone_knows_hydra(repository):
     for room in ("analysis", "training", "evaluation", "records", "trials"):
         for path in (repository / "src" / "seedgrid" / room).rglob("*.py"):

@@ -35,3 +35,11 @@ def test_stopped_again_and_again_with_loader_workers_too(run):
     parts = run("+training.data.workers=2", sweep="stopped", stops=(1, 1, 4, 2, 3))
     assert parts.numbers() == whole.numbers()
     assert all(torch.equal(value, parts.weights()[name]) for name, value in whole.weights().items())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["by epoch", "two optimizers", "accumulated"])
+def test_on_a_gpu_too(run, kind):
+    whole = run(*KINDS[kind], "trainer.accelerator=gpu", sweep="whole")
+    parts = run(*KINDS[kind], "trainer.accelerator=gpu", sweep="stopped", stops=(2, 2))
+    assert parts.numbers() == whole.numbers()
