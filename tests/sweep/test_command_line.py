@@ -279,7 +279,7 @@ def test_a_bad_value_ends_the_command_with_one_line_before_any_work(command, tmp
     ("words", "expected"),
     [
         (["task=nope"], "error: task=nope: no such option; there are cola, csv"),
-        (["nope=1"], "error: nope=1: no such key; there are task, model"),
+        (["nope=1"], "error: nope=1: no such key; there are seed, evaluation, task, model"),
         (["-m", "seed=0,1"], "error: seed=0,1: the new layer and the order have a seed each"),
         (["--seed", "42"], "error: --seed: no option of this command; keys are written without dashes: key=value"),
     ],

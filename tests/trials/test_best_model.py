@@ -18,6 +18,7 @@ from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.records.record import TrialRecord
 from seedgrid.training.contract import Run
 from seedgrid.training.text import best_model
+from seedgrid.training.text.card import card
 from seedgrid.training.text.data.datamodule import TokenDataModule
 from seedgrid.training.text.data.examples import Examples
 from seedgrid.training.text.data.tokens import tokenize
@@ -67,7 +68,7 @@ class Model(Run):
 
 
 def keep(sweep, model: Model, facts: dict) -> None:
-    keep_if_best(sweep, model, best_model.card(facts, "the trials so far"), facts, model.weights())
+    keep_if_best(sweep, model, card(facts, "the trials so far"), facts, model.weights())
 
 
 @pytest.fixture

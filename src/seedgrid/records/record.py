@@ -25,6 +25,7 @@ from seedgrid.evaluation.evaluation import Evaluation
 from seedgrid.files import write_json, write_whole
 from seedgrid.records.rows import Row, merge_rows
 from seedgrid.records.store import NORMS, RECORD_VERSION
+from seedgrid.scale import Scale
 
 PACKAGES = ("torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "numpy", "torchmetrics")
 
@@ -136,8 +137,8 @@ class TrialRecord:
     def best(self, until: int | None = None) -> dict[str, float] | None:
         """The evaluation after step 0, up to a step, with the best score, the first of equals; None without one."""
         rows = (row for row in self.evaluations if row["step"] > 0 and (until is None or row["step"] <= until))
-        choose = min if self.header.get("direction") == "min" else max
-        return choose(rows, key=itemgetter("score"), default=None)
+        scale = Scale.of("score", self.header.get("direction", "max"))
+        return max(rows, key=lambda row: scale.turned(row["score"]), default=None)
 
     def write(self, status: str, seconds: float, error: str | None = None, **more: Any) -> None:
         """Write all files; ``trial.json`` last, so that its status never promises more than there is."""

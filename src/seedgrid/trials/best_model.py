@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from seedgrid.errors import InputError
 from seedgrid.files import write_whole
+from seedgrid.scale import Scale
 from seedgrid.seeds import Seeds
 from seedgrid.training.contract import Run, Training
 
@@ -89,8 +90,8 @@ def write_card(sweep: Path, training: Training, trials: int) -> None:
 
 
 def _rank(facts: dict[str, Any]) -> tuple:
-    score = facts["score"] if facts.get("direction") != "min" else -facts["score"]
-    return (score, *(-facts[name] for name in (*Seeds.model_fields, "step")))
+    scale = Scale.of(facts["metric"], facts.get("direction", "max"))
+    return (scale.turned(facts["score"]), *(-facts[name] for name in (*Seeds.model_fields, "step")))
 
 
 def _serialized(weights: dict[str, Any], facts: dict[str, Any]) -> bytes:

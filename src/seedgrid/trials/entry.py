@@ -113,6 +113,6 @@ def describe_trial(folder: Path, seeds: Seeds) -> str:
     if math.isnan(trial["best_found"]):
         return f"{trial['status']}: no score before its loss was no number\nrecord: {folder / name}"
     return (
-        f"{trial['status']}: best found {sweep.metric} {trial['best_found']:.4f}{diverged} at epoch "
+        f"{trial['status']}: best found {sweep.metric} {sweep.scale.written(trial['best_found'])}{diverged} at epoch "
         f"{trial['best_epoch']:.2f}, {trial['seconds']:.0f} s\nrecord: {folder / name}"
     )

@@ -38,7 +38,11 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         prepared = _read(folder, settings.prepared)
         _refuse_changes(settings, prepared)
         return prepared
-    check_logger(settings.logger, folder / trial_name(settings.seed))
+    logger, checked = settings.logger.model_dump(mode="json"), folder / ".cache" / "logger.json"
+    if (
+        not checked.exists() or json.loads(checked.read_text()) != logger
+    ):  # it may import what a look at trials need not
+        check_logger(settings.logger, folder / trial_name(settings.seed))
     device, precision = resolve(settings.trainer, elsewhere, training.mixes)
     facts = training.look(device, precision)
     if settings.keep_best:
@@ -52,6 +56,7 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     known = vars(facts) | {"identity": contents}
     prepared = Prepared(**known, fingerprint=digest, device=device, precision=precision)
     write_json(path, asdict(prepared))
+    write_json(checked, logger)
     return prepared
 
 

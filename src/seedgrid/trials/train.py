@@ -7,6 +7,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from seedgrid.evaluation.schedule import schedule_of
 from seedgrid.records.record import TrialRecord
+from seedgrid.scale import Scale
 from seedgrid.settings import Settings
 from seedgrid.training.contract import Course, Prepared
 from seedgrid.training.kinds import training_of
@@ -53,11 +54,12 @@ def train(
     losses = Losses(record, run)
     best = BestOfTrial(record, training, run, _about(settings, prepared))
     checkpointing = Checkpointing(record, run, losses, best, settings.checkpoint.minutes, last_step, clock)
+    scale = Scale.of(prepared.metric, prepared.direction, prepared.range)
     listeners = [
         losses,  # are known before an evaluation; after one that is no number, there is none
         Recording(record, clock),  # an evaluation is on disk before the others are told of it; then, the step is done
         *([best] if settings.keep_best else []),
-        *([Narration(prepared.steps, prepared.metric, clock)] if narrate else []),
+        *([Narration(prepared.steps, scale, clock)] if narrate else []),
         log,  # is given steps that are done
         checkpointing,  # the last: what a checkpoint is of is recorded
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import wandb
 from filelock import BaseFileLock
 
-from seedgrid.records.store import trial_name
+from seedgrid.records.store import scale_of, trial_name
 from seedgrid.seeds import Seeds
 from seedgrid.settings import LoggerSettings
 from seedgrid.trials.wandb_mode import forget_other_runs, group_of, note_sent, run_id
@@ -106,7 +106,9 @@ class WandbRun:
         self.scratch = tempfile.TemporaryDirectory(prefix="seedgrid-wandb-", ignore_cleanup_errors=True)
         try:
             config = trial["config"]
-            names = [config[group]["name"] for group in ("task", "model", "recipe")]
+            groups = [config[group] for group in ("task", "model", "recipe") if group in config]
+            names = [group["name"] for group in groups or [config["training"]]]
+            self.scale = scale_of(trial)
             self.run = start_run(
                 place,
                 online=online,
@@ -135,8 +137,10 @@ class WandbRun:
         self.rows += 1
         self.last |= values
         score = values.get("validation/score")
-        if score is not None and step > 0 and not score <= self.best.get("best_found", float("-inf")):
-            self.best = {"best_found": score, "best_epoch": values["epoch"]}
+        if score is not None and step > 0:
+            before = self.best.get("best_found")
+            if before is None or not self.scale.turned(score) <= self.scale.turned(before):
+                self.best = {"best_found": score, "best_epoch": values["epoch"]}
         if step >= self.first:
             self.run.log(values, step=step, commit=True)
 
@@ -144,7 +148,9 @@ class WandbRun:
         """End the run as the trial ended, and note it if the servers say that they have all of it."""
         status = trial["status"]
         try:
-            at_threshold = self.best.get("best_found", float("inf")) <= trial["diverged_at"]
+            best, threshold = self.best.get("best_found"), trial["diverged_at"]
+            known = best is not None and threshold is not None
+            at_threshold = known and self.scale.turned(best) <= self.scale.turned(threshold)
             diverged = status == "nonfinite" or (status == "completed" and at_threshold)
             # Also what follows from rows: some may have come without it. What is not finite W&B keeps of itself.
             last = {key: value for key, value in self.last.items() if math.isfinite(value)}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 # Of training: what changes no number of a trial, or is said otherwise.
-_NO_IDENTITY = {"kind", "name", "module", "data", "callbacks", "direction", "range", "diverged_at"}
+_NO_IDENTITY = {"kind", "name", "module", "data", "callbacks", "range", "diverged_at"}
 _REHEARSED = 4  # optimizer steps by which a trial's time is told, the first of them unmeasured
 
 

@@ -15,6 +15,7 @@ class TextTrainingSettings(TrainingSettings):
     """``training``: a pretrained encoder that classifies text, as the groups beside it say."""
 
     kind: Literal["text"]
+    name: str  # of the names of its groups, which are checked there
 
 
 class DataSettings(SettingsGroup):

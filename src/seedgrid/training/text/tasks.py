@@ -21,9 +21,6 @@ METRIC_COLUMNS: dict[str, tuple[str, ...]] = {
     "macro_f1": ("accuracy", "macro_f1"),
 }
 
-# The least and the greatest possible score.
-METRIC_RANGES: dict[str, tuple[float, float]] = dict.fromkeys(METRIC_COLUMNS, (0.0, 1.0)) | {"mcc": (-1.0, 1.0)}
-
 
 class _Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedgrid.errors import InputError, one_line
+from seedgrid.scale import Scale
 from seedgrid.settings import steps_per_epoch
 from seedgrid.training.contract import Facts, Prepared, Training
+from seedgrid.training.text.card import card
 from seedgrid.training.text.checks import check_classes, check_fit, model_length, say_if_not_recorded
 from seedgrid.training.text.data.remarks import remarks
 from seedgrid.training.text.data.sources import TaskData, load
@@ -19,7 +21,7 @@ from seedgrid.training.text.data.tokens import cached_tokens, read_cut, read_tok
 from seedgrid.training.text.memory import memory_of_a_trial
 from seedgrid.training.text.model.pretrained import digested_files, locate, weights_digest
 from seedgrid.training.text.settings import TextSettings, total_steps
-from seedgrid.training.text.tasks import METRIC_RANGES, majority_score
+from seedgrid.training.text.tasks import majority_score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +81,7 @@ class TextTraining(Training):
             model=settings.model.name,
             metric=metric,
             direction="max",
-            range=METRIC_RANGES[metric],
+            range=Scale.of(metric).known_limits,
             diverged_at=majority if diverged_at is None else diverged_at,
             majority=majority,
             labels=data.labels,
@@ -151,8 +153,6 @@ class TextTraining(Training):
         return FineTuningRun(self.settings, prepared, device, state)
 
     def card(self, facts: dict[str, Any], chosen: str) -> str:
-        from seedgrid.training.text.best_model import card
-
         return card(facts, chosen)
 
     def test_score(self, prepared: Prepared, model: Path, facts: dict[str, Any]) -> float | None:
