@@ -35,6 +35,11 @@ def find(key: str, config: Mapping[str, Any]) -> Any:
     name = config.get("_target_")
     if not isinstance(name, str) or not name:
         raise InputError(f"{key}._target_ has no value: give a class, for instance {key}._target_=mine.Net")
+    if name.startswith("__main__."):
+        raise InputError(
+            f"{key}._target_={name}: is in no file that trials could import; write it into one beside your notebook or"
+            f" script (%%writefile mine.py on top of a cell does) and give mine.{name.removeprefix('__main__.')}"
+        )
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # the last: a file of the user's hides no package
     try:

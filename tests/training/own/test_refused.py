@@ -13,10 +13,13 @@ from seedgrid.trials.run import run_trial
     ("word", "line"),
     [
         ("training.module._target_=their_own.Nett", r"^training\.module\._target_=their_own\.Nett: cannot be imported"),
+        ("training.module._target_=__main__.Net", r"^training\.module\._target_=__main__\.Net: .* give mine\.Net$"),
         ("training.module._target_=their_own.Points", r"^training\.module\._target_=their_own\.Points: gives a Points"),
         ("training.data._target_=their_own.Net", r"^training\.data\._target_=their_own\.Net: gives a Net"),
         ("+training.module.widht=3", r"^training\.module: their_own\.Net could not be made \(TypeError: .*'widht'"),
         ("training.score=accuracy", r"^training\.score=accuracy: validation logs val_loss, val_error; give one"),
+        ("training.module._target_=their_own.Lazy", r"^training\.module: net\.weight, net\.bias would be drawn"),
+        ("training.module._target_=their_own.Silent", r"^training\.score=val_loss: validation logs nothing"),
         ("training.data._target_=their_own.Stream", r"reads Endless, an iterable data set"),
         ("+training.data.sampler=own_generator", r"OwnGenerator draws from a generator of its own"),
         ("+training.data.rows=0", r"^training\.data"),

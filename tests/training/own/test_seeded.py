@@ -76,6 +76,15 @@ def test_evaluations_are_recorded_with_all_that_was_logged_and_the_score_is_one_
     assert best["score"] == min(evaluations["score"][1:])
 
 
+def test_what_is_there_for_training_alone_is_validated_over_all_loaders_and_recorded_under_its_own_steps(run):
+    late = ("training.module._target_=their_own.Late", "training.data._target_=their_own.TwoSets")
+    ended = run(*late, "training.score=val_loss/dataloader_idx_1")
+    evaluations = ended.numbers()["evaluations"]
+    assert evaluations["step"] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+    assert evaluations["score"] == evaluations["val_loss/dataloader_idx_1"] != evaluations["val_loss/dataloader_idx_0"]
+    assert not ended.record()["predictions"]
+
+
 def test_losses_rates_and_norms_are_those_of_the_steps(run):
     ended = run("gradient_norms=3")
     losses = ended.numbers()["train_loss"]

@@ -167,3 +167,40 @@ class Two(Net):
         first = torch.optim.Adam(self.net[0].parameters(), 0.02)
         second = torch.optim.SGD(self.net[3].parameters(), 0.02)
         return [first, second], [torch.optim.lr_scheduler.ExponentialLR(each, 0.95) for each in (first, second)]
+
+
+class TwoSets(Points):
+    """Two validation sets, there only where a training is set up."""
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self.sets = [Rows(9, moved=False), Rows(6, moved=False)]
+
+    def val_dataloader(self) -> dict[str, DataLoader]:
+        return {"first": DataLoader(self.sets[0], 5), "second": DataLoader(self.sets[1], 5)}
+
+
+class Late(Net):
+    """Its layers are made where a training is set up; its names are those of a record's own columns."""
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self.net = nn.Sequential(nn.LazyLinear(5), nn.Tanh(), nn.Linear(5, 1))
+            self.net(torch.zeros(1, 3))
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        _, x, y = batch
+        loss = mse_loss(self(x), y)
+        self.log_dict({"val_loss": loss, "step": 7.0, "epoch": float(self.current_epoch)})
+        return {"logits": self(x), "labels": y}  # of no classes
+
+
+class Lazy(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.LazyLinear(1)
+
+
+class Silent(Net):
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", 1.0, on_step=True, on_epoch=False)

@@ -78,6 +78,14 @@ class Steering(pl.Callback):
         seed_generators(*module_address(self.seeds.init, setup=True))  # for modules that make layers in setup
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.course.step == 0 and self.course.due:
+            # Not by Trainer.validate: modules and data need have nothing ready for another stage than fit.
+            self._generators = generator_states()
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer._logger_connector.reset_results()
+            trainer._logger_connector.reset_metrics()
+            trainer.training = True
         self.course.start()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -145,8 +153,7 @@ class Steering(pl.Callback):
         logits = labels = None
         if self._predicted:
             logits, labels = (torch.cat(parts) for parts in zip(*self._predicted, strict=True))
-        if trainer.state.fn == "fit":
-            set_generator_states(self._generators)  # the training goes on as if nobody had looked
+        set_generator_states(self._generators)  # the training goes on as if nobody had looked
         if self.score not in metrics:
             raise KeyError(f"{self.score}: not logged after step {self.course.step}, only {', '.join(metrics)}")
         self.course.evaluate(
@@ -164,12 +171,27 @@ class Steering(pl.Callback):
 
 
 _SUMS = ("value", "cumulated_batch_size")  # what Lightning adds up of a logged value
-PREDICTIONS = ("logits", "labels")  # what a validation step may return: classes x examples, and which is right
+PREDICTIONS = ("logits", "labels")  # what a validation step may return: examples x classes, and which is right
+_SAID = ("init", "order", "dropout", "step", "epoch", "seconds", "best_so_far")  # of an evaluation, without its metrics
 
 
 def logged(trainer: pl.Trainer) -> dict[str, float]:
-    """What was logged in the validation that ends, by name."""
-    return {name: float(value) for name, value in trainer._results.metrics(on_step=False)["callback"].items()}
+    """What was logged in the validation that ends, by name; but for what a record says of it by itself."""
+    results, found = trainer._results, {}
+    for loader in {value.meta.dataloader_idx for value in results.values()}:
+        results.dataloader_idx = loader
+        found |= results.metrics(on_step=False)["callback"]
+    results.dataloader_idx = None
+    return {name: float(value) for name, value in found.items() if name not in _SAID}
+
+
+def are_predictions(outputs: Any) -> bool:
+    """Whether a validation step returned logits of classes, and the labels."""
+    if not isinstance(outputs, Mapping):
+        return False
+    logits, labels = (outputs.get(name) for name in PREDICTIONS)
+    both = isinstance(logits, torch.Tensor) and isinstance(labels, torch.Tensor)
+    return both and logits.ndim == 2 and logits.shape[1] > 1 and labels.shape == logits.shape[:1]
 
 
 # ------------------------------------------------------------------------------------------------------------- states

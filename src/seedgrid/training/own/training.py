@@ -84,7 +84,12 @@ class OwnTraining(Training):
         rehearsal = self._rehearsed(self.device, self.precision, steps=1, whole=False)
         score = self.settings.training.score
         if score not in rehearsal.metrics:
-            there = ", ".join(rehearsal.metrics) or "nothing"
+            if not rehearsal.metrics:
+                raise InputError(
+                    f"training.score={score}: validation logs nothing for its end; give a validation loader, and log it"
+                    " in validation_step or in on_validation_epoch_end"
+                )
+            there = ", ".join(rehearsal.metrics)
             raise InputError(
                 f"training.score={score}: validation logs {there}; give one of these, or log it in validation_step"
             )
@@ -250,9 +255,6 @@ class OwnRun(Run):
             [self.steering, *_callbacks(settings)],
             devices=[self.device.index] if self.device.type == "cuda" else 1,
         )
-        if course.step == 0 and course.due:
-            seed_generators(*data_address())
-            self.trainer.validate(self.module, datamodule=self.data, verbose=False)
         if state is not None:
             set_counters(self.trainer, state)
         seed_generators(*data_address())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from statistics import median
 
 import pytorch_lightning as pl
+from torch.nn.parameter import is_lazy
 
-from seedgrid.training.own.loop import PREDICTIONS, logged
+from seedgrid.errors import InputError
+from seedgrid.training.own.loop import are_predictions, logged
 
 
 class Watch(pl.Callback):
@@ -31,6 +32,14 @@ class Watch(pl.Callback):
         spent = [end - begin for begin, end in zip(self._ends, self._ends[1:], strict=False)]
         return median(spent[1:] or spent or [0.0])
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        lazy = [name for name, weight in pl_module.named_parameters() if is_lazy(weight)]
+        if lazy:
+            raise InputError(
+                f"training.module: {', '.join(lazy)} would be drawn at the first batch, where no init seed reaches; let"
+                " the constructor or setup pass an example through the module"
+            )
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._ends.append(time.perf_counter())
 
@@ -44,7 +53,7 @@ class Watch(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx, dataloader_idx=0
     ) -> None:
-        self.predictions &= isinstance(outputs, Mapping) and all(name in outputs for name in PREDICTIONS)
+        self.predictions &= are_predictions(outputs)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.validation_seconds = time.perf_counter() - self._begin
