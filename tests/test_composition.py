@@ -74,3 +74,12 @@ def test_of_other_keys_the_likely_ones_are_named_or_else_all(key, expected):
 
 def test_a_key_that_was_added_is_not_named_for_itself():
     assert instead("recipe.mixup", {"recipe": {"epochs": 1, "mixup": {"alpha": 1}}}) == "recipe has epochs"
+
+
+def test_an_argument_of_a_users_class_that_is_not_in_the_config_is_added_with_a_plus(answer):
+    word = "training.module.width=4"
+    assert (
+        answer("training=own", word)
+        == f"{word}: no such argument in the config; to give it to the class, write +{word}"
+    )
+    assert "write +" not in answer(word)

@@ -27,6 +27,7 @@ VERSION_BASE = "1.3"  # of Hydra's behaviour
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _START_MANY = "hydra/sweeper=start_many"
+_ARGUMENTS = ("training.module.", "training.data.", "training.callbacks.")  # of classes, which name their own
 
 
 def run_command(command: Command, words: Sequence[str]) -> None:
@@ -158,10 +159,12 @@ def _explain_key(cause: ConfigAttributeError | ConfigKeyError, words: Sequence[s
             return f"{word}: no key of the sweeper grid; to start many and stop early add {_START_MANY}"
         there = ", ".join(str(name) for name in cause.parent_node if not str(name).startswith("_"))
         return f"{word}: no such key; {key.rpartition('.')[0]} has {there}"
+    tree = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
+    if key.startswith(_ARGUMENTS) and key.split(".")[1] in tree.get("training", {}):
+        return f"{word}: no such argument in the config; to give it to the class, write +{word}"
     for option, config in _options(group).items() if inside else ():
         if isinstance(config, DictConfig) and inside in _keys(config):
             return f"{word}: no such key here; {group}={option} has it"
-    tree = OmegaConf.to_container(cause.parent_node._get_root(), resolve=False)
     for name in ("hydra", "prepared", "rung"):  # Hydra's own, and the sweeper's
         tree.pop(name, None)
     return f"{word}: no such key; {instead(key, tree)}"
