@@ -178,9 +178,8 @@ def _as_it_was() -> Iterator[None]:
     """Around a sweep in the caller's process: Hydra, torch, warnings and the environment are theirs again."""
     environment, drawn = dict(os.environ), (random.getstate(), np.random.get_state())
     Plugins.instance(), ConfigStore.instance()  # what these learn, they may keep
-    instances = dict(Singleton._instances)
-    for kind in (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase):
-        Singleton._instances.pop(kind, None)
+    kinds = (GlobalHydra, HydraConfig, JobRuntime, version.VersionBase)
+    theirs = {kind: Singleton._instances.pop(kind, None) for kind in kinds}
     _end_workers()  # of the caller's: they may have imported other code, in another folder
     targets.forget()
     if "seedgrid.training.borrowed" in sys.modules:
@@ -193,7 +192,10 @@ def _as_it_was() -> Iterator[None]:
         _end_workers()
         if "seedgrid.training.borrowed" in sys.modules:
             sys.modules["seedgrid.training.borrowed"].put_back()
-        Singleton._instances = instances
+        for kind, instance in theirs.items():
+            Singleton._instances.pop(kind, None)
+            if instance is not None:
+                Singleton._instances[kind] = instance
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])
         for name in {*environment, *os.environ}:
