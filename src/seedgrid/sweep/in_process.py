@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from hydra import version
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -196,6 +197,9 @@ def _as_it_was() -> Iterator[None]:
             Singleton._instances.pop(kind, None)
             if instance is not None:
                 Singleton._instances[kind] = instance
+        for kind in SourcesRegistry.instance().types.values():
+            # With one core, Hydra's launcher has executed these modules again; what is made of them goes to workers.
+            setattr(sys.modules[kind.__module__], kind.__name__, kind)
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])
         for name in {*environment, *os.environ}:
