@@ -52,7 +52,8 @@ def early_stopping(
     table, decimals = in_scores(table, studies, ["full training", "plan", "plan, honest"])
     scales = [study.scale for study, _ in found]
     highest = shared_word(scales, "best_word", "best")
-    error = "1 - score" if highest == "highest" else "its distance from the best score there can be"
+    shares = all(scale.high == 1 and not scale.lower_is_better for scale in scales)
+    error = "1 - score" if shares else "its distance from the best score there can be"
     numbers = sorted({result.splits for _, result in found}, reverse=True)
     rules = (
         "Plans start many trials, stop all after some evaluations, and continue the best so far to the end "
