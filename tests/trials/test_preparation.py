@@ -28,6 +28,18 @@ def test_what_was_prepared_is_read_back_as_it_was(tiny, settings_of, tmp_path):
     )
 
 
+def test_what_another_version_has_prepared_is_prepared_anew(tiny, settings_of, tmp_path):
+    words = [*tiny, f"sweep={tmp_path / 'sweep'}"]
+    prepared = prepare(settings_of(words))
+    path = tmp_path / "sweep" / ".cache" / f"prepared-{prepared.fingerprint}.json"
+    values = json.loads(path.read_text())
+    del values["range"]
+    path.write_text(json.dumps(values | {"train": "tokens.parquet"}))
+    with pytest.raises(InputError, match=r"^prepared=\w+: not in .*; .* the same command goes on"):
+        prepare(settings_of([*words, f"prepared={prepared.fingerprint}"]))
+    assert prepare(settings_of(words)) == prepared
+
+
 def test_validation_examples_of_one_class_are_refused(tiny, settings_of, tmp_path):
     for name, labels in (("train", "abab"), ("validation", "bbb")):
         rows = [{"text": f"sentence {k}", "label": label} for k, label in enumerate(labels)]

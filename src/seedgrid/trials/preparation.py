@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,8 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
         _refuse_changes(settings, prepared)
         return prepared
     logger, checked = settings.logger.model_dump(mode="json"), folder / ".cache" / "logger.json"
-    if (
-        not checked.exists() or json.loads(checked.read_text()) != logger
-    ):  # it may import what a look at trials need not
+    # Once a sweep: a logger may import what a look at trials need not.
+    if not checked.exists() or json.loads(checked.read_text()) != logger:
         check_logger(settings.logger, folder / trial_name(settings.seed))
     device, precision = resolve(settings.trainer, elsewhere, training.mixes)
     facts = training.look(device, precision)
@@ -52,7 +52,10 @@ def prepare(settings: Settings, elsewhere: bool = False) -> Prepared:
     digest = fingerprint(contents)
     path = _path(_make_writable(folder), digest)
     path.parent.mkdir(exist_ok=True)
-    facts = training.prepare(facts, path.parent, _read(folder, digest) if path.exists() else None)
+    before = None
+    with suppress(InputError):  # there is none, or one that another version of this code wrote
+        before = _read(folder, digest)
+    facts = training.prepare(facts, path.parent, before)
     known = vars(facts) | {"identity": contents}
     prepared = Prepared(**known, fingerprint=digest, device=device, precision=precision)
     write_json(path, asdict(prepared))
@@ -67,14 +70,14 @@ def _path(folder: Path, digest: str) -> Path:
 def _read(folder: Path, digest: str) -> Prepared:
     try:
         values = json.loads(_path(folder, digest).read_text())
-    except (OSError, ValueError) as error:
+        for name in ("labels", "remarks", "range"):
+            values[name] = tuple(values[name])
+        return Prepared(**values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"prepared={digest}: not in {folder}/.cache ({type(error).__name__}); where the folder was moved or its"
             " .cache removed while the sweep ran, the same command goes on"
         ) from None
-    for name in ("labels", "remarks", "range"):
-        values[name] = tuple(values[name])
-    return Prepared(**values)
 
 
 def _refuse_changes(settings: Settings, prepared: Prepared) -> None:
