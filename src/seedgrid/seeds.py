@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 # First word of a stream's address, so that equal init, order and dropout seeds never share a stream.
-_INIT, _ORDER, _DROPOUT, _SUBSET, _TYPICAL, _ITEM, _COLLATE, _VALIDATION, _SETUP, _DATA = range(1, 11)
+_INIT, _ORDER, _DROPOUT, _SUBSET, _TYPICAL, _ITEM, _COLLATE, _VALIDATION, _SETUP, _DATA, _EPOCH = range(1, 12)
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
@@ -93,6 +93,11 @@ def collate_seed(order_seed: int, epoch: int, batch: int) -> int:
 def step_address(dropout_seed: int, batch: int) -> tuple[int, ...]:
     """Of all other draws around a training batch, counted from 0 over all epochs."""
     return (_DROPOUT, dropout_seed, batch, _SETUP)
+
+
+def epoch_address(dropout_seed: int, epoch: int) -> tuple[int, ...]:
+    """Of draws when an epoch begins, before its first batch."""
+    return (_EPOCH, dropout_seed, epoch)
 
 
 def validation_address(dropout_seed: int, step: int) -> tuple[int, ...]:

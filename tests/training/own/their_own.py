@@ -91,6 +91,7 @@ class Net(pl.LightningModule):
         self.net = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Dropout(0.3), nn.Linear(width, 1))
         self.register_buffer("shift", torch.tensor(float(np.random.rand()) + random.random()))
         self.register_buffer("epochs_seen", torch.zeros((), dtype=torch.long))
+        self.register_buffer("transferred", torch.zeros(()))
         self.error = MeanSquaredError()
         self.val_error = MeanSquaredError()
         self.schedule, self.fail_at = schedule, fail_at
@@ -119,12 +120,25 @@ class Net(pl.LightningModule):
         self.log("val_loss", mse_loss(z, y))
         self.log("val_error", self.val_error)
 
+    def on_train_epoch_start(self) -> None:
+        self.moved_by = random.random()
+        self.log("moved_by", self.moved_by)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        """Augmentation where the batch lies, of its own state and draws."""
+        if not self.trainer.training:
+            return batch
+        index, x, y = batch
+        self.transferred += 1
+        return index, x + 0.1 * self.moved_by + 0.1 * torch.rand(()) + 0.01 * self.transferred, y
+
     def on_train_batch_start(self, batch, batch_idx) -> None:
         self.batches_seen += 1
 
     def on_train_epoch_end(self) -> None:
         self.epochs_seen += 1
-        self.shift += 0.01 * self.trainer.callback_metrics["train_loss_epoch"] + 0.01 * torch.rand(())
+        means = self.trainer.callback_metrics
+        self.shift += 0.01 * (means["train_loss_epoch"] + means["moved_by"]) + 0.01 * torch.rand(())
 
     def on_save_checkpoint(self, checkpoint) -> None:
         checkpoint["batches_seen"] = self.batches_seen
@@ -139,6 +153,21 @@ class Net(pl.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.8)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": self.schedule}}
+
+
+class Stopping(Net):
+    """Ends its training early."""
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.trainer.should_stop = True
+
+
+class Patient(Net):
+    """Brings a callback that would."""
+
+    def configure_callbacks(self):
+        return pl.callbacks.EarlyStopping("val_loss")
 
 
 class Two(Net):

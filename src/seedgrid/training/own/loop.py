@@ -19,7 +19,14 @@ import torch
 from torchmetrics import Metric
 
 from seedgrid.evaluation.evaluation import Evaluation
-from seedgrid.seeds import Seeds, module_address, seed_generators, step_address, validation_address
+from seedgrid.seeds import (
+    Seeds,
+    epoch_address,
+    module_address,
+    seed_generators,
+    step_address,
+    validation_address,
+)
 from seedgrid.training.contract import Course
 from seedgrid.training.own.order import SeededEpochs, generator_states, set_generator_states
 
@@ -77,6 +84,16 @@ class Steering(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         seed_generators(*module_address(self.seeds.init, setup=True))  # for modules that make layers in setup
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        transfer = pl_module._on_before_batch_transfer
+
+        def begin(batch: Any, dataloader_idx: int = 0) -> Any:
+            if trainer.training:
+                self._begin_batch(trainer, pl_module)
+            return transfer(batch, dataloader_idx)
+
+        pl_module._on_before_batch_transfer = begin  # comes before every hook that is given the batch
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.course.step == 0 and self.course.due:
             # Not by Trainer.validate: modules and data need have nothing ready for another stage than fit.
@@ -90,16 +107,17 @@ class Steering(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.order.epoch = trainer.current_epoch
+        seed_generators(*epoch_address(self.seeds.dropout, trainer.current_epoch))
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch, batch_idx) -> None:
-        self.epoch, self.batch = trainer.current_epoch, batch_idx
+    def _begin_batch(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.epoch, self.batch = trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.ready
         if self._state is not None:
             _put_back(trainer, pl_module, self._state)
             self._state = None
         self.finish_step()
         if self.course.ended:
             raise Left
-        seed_generators(*step_address(self.seeds.dropout, self.epoch * trainer.num_training_batches + batch_idx))
+        seed_generators(*step_address(self.seeds.dropout, self.epoch * trainer.num_training_batches + self.batch))
 
     # --------------------------------------------------------------------------------------------------------- steps
 
@@ -255,12 +273,15 @@ def _put_back(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, 
         metrics[name]._update_count, metrics[name]._computed = updates, None
         for key, value in values.items():
             setattr(metrics[name], key, _moved(value, module.device))
-    results, sums = trainer.fit_loop.epoch_loop._results, state["results"]
+    results = trainer.fit_loop.epoch_loop._results
+    # But those that this epoch's beginning has logged again.
+    sums = {key: parts for key, parts in state["results"].items() if key not in results}
     update = results.update_metrics
 
-    def update_metrics(key: str, *arguments: Any) -> None:  # when the first value of each comes in
-        for part, value in sums.pop(key, {}).items():
-            setattr(results[key], part, value.to(module.device))
+    def update_metrics(key: str, *arguments: Any) -> None:  # when the first value of each comes in, in this epoch
+        if trainer.current_epoch == state["epoch"]:
+            for part, value in sums.pop(key, {}).items():
+                setattr(results[key], part, value.to(module.device))
         update(key, *arguments)
 
     results.update_metrics = update_metrics
