@@ -28,6 +28,11 @@ from seedgrid.trials.run import run_trial
             "+training.callbacks.keep._target_=pytorch_lightning.callbacks.ModelCheckpoint",
             r"^training\.callbacks\.keep\._target_=.*leave checkpoints to the trials",
         ),
+        (
+            "+training.callbacks.stop={_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val_loss}",
+            r"^training: the callback EarlyStopping changes how many steps are taken.*; leave it out$",
+        ),
+        ("training.module._target_=their_own.Patient", r"^training: the callback EarlyStopping .*; leave it out$"),
     ],
 )
 def test_a_training_that_cannot_be_swept_is_refused_in_one_line(own_settings, word, line):
@@ -47,8 +52,7 @@ def test_an_error_in_the_users_code_names_its_place(own_settings, tmp_path, monk
 
 
 def test_a_training_that_ends_by_itself_fails_with_the_reason(own_settings):
-    early = "{_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: val_loss, patience: 1, mode: max}"
-    settings = own_settings(f"+training.callbacks.stop={early}")
+    settings = own_settings("training.module._target_=their_own.Stopping")
     outcome = run_trial(settings, prepare(settings))
     assert outcome.status == "failed"
     assert "trials are compared at equal steps" in outcome.error

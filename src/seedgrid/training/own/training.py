@@ -364,8 +364,9 @@ def _targets(key: str, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in config.items():
         if name == "_target_":
             yield key, value
-        elif isinstance(value, Mapping):
-            yield from _targets(f"{key}.{name}", value)
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, Mapping):
+                yield from _targets(f"{key}.{name}", part)
 
 
 def _source_digest(key: str, target: str) -> str | None:

@@ -11,6 +11,8 @@ from torch.nn.parameter import is_lazy
 from seedgrid.errors import InputError
 from seedgrid.training.own.loop import are_predictions, logged
 
+_OTHER_STEPS = (pl.callbacks.EarlyStopping, pl.callbacks.Timer, pl.callbacks.GradientAccumulationScheduler)
+
 
 class Watch(pl.Callback):
     """Notes what validation logs and returns, and how long steps and a validation take.
@@ -31,6 +33,14 @@ class Watch(pl.Callback):
         """Median over the batches but the first, which allocates."""
         spent = [end - begin for begin, end in zip(self._ends, self._ends[1:], strict=False)]
         return median(spent[1:] or spent or [0.0])
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for callback in trainer.callbacks:  # the module's own, of configure_callbacks, too
+            if isinstance(callback, _OTHER_STEPS):
+                raise InputError(
+                    f"training: the callback {type(callback).__name__} changes how many steps are taken, and trials are"
+                    " compared at equal steps; leave it out"
+                )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         lazy = [name for name, weight in pl_module.named_parameters() if is_lazy(weight)]
