@@ -242,7 +242,7 @@ class Run(ABC):
 
     @abstractmethod
     def weights(self) -> dict[str, torch.Tensor]:
-        """The model's weights as they are now, in place."""
+        """The model's weights of the evaluation that the course is told of; overwritten later."""
 
     @abstractmethod
     def whole(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

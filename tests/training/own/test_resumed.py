@@ -37,6 +37,15 @@ def test_stopped_again_and_again_with_loader_workers_too(run):
     assert all(torch.equal(value, parts.weights()[name]) for name, value in whole.weights().items())
 
 
+def test_the_kept_weights_are_those_that_were_validated(run):
+    """A callback that averages weights has these in place during a validation alone."""
+    ended = run("training.module._target_=their_own.Validated", *KINDS["averaged"])
+    numbers = ended.numbers()
+    facts, weights = numbers["best"]
+    assert facts["step"] > 0
+    assert weights == ended.modules[0].validated[numbers["evaluations"]["step"].index(facts["step"])]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", ["by epoch", "two optimizers", "accumulated"])
 def test_on_a_gpu_too(run, kind):

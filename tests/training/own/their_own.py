@@ -155,6 +155,17 @@ class Net(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": self.schedule}}
 
 
+class Validated(Net):
+    """Remembers what it was validated with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.validated = []
+
+    def on_validation_epoch_start(self) -> None:
+        self.validated.append({name: value.tolist() for name, value in self.state_dict().items()})
+
+
 class Stopping(Net):
     """Ends its training early."""
 

@@ -48,7 +48,11 @@ class Steering(pl.Callback):
         steps_per_epoch: optimizer steps of one.
         predictions: whether validation steps return logits and labels.
         norms_every: steps between two measurements of the gradients' norms; 0: never.
-        state: what :meth:`state` gave, to go on from.
+        keep_weights: whether to copy the weights of each validation.
+        state: what :func:`state_of` gave, to go on from.
+
+    Attributes:
+        weights: of the latest validation.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Steering(pl.Callback):
         steps_per_epoch: int,
         predictions: bool,
         norms_every: int,
+        keep_weights: bool,
         state: dict[str, Any] | None,
     ) -> None:
         self.course = course
@@ -70,6 +75,8 @@ class Steering(pl.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.predictions = predictions
         self.norms_every = norms_every
+        self.keep_weights = keep_weights
+        self.weights: dict[str, torch.Tensor] = {}
         self.epoch, self.batch = (0, 0) if state is None else (state["epoch"], state["batch"])  # of the next batch
         self.norms: list[tuple[int, dict[str, torch.Tensor]]] = []
         self._state = state
@@ -165,6 +172,11 @@ class Steering(pl.Callback):
     ) -> None:
         if self.predictions:
             self._predicted.append(tuple(outputs[name].detach().cpu() for name in PREDICTIONS))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.keep_weights:  # now: averaged ones may be in place for the validation alone
+            state = pl_module.state_dict().items()
+            self.weights = {name: value.clone() for name, value in state if isinstance(value, torch.Tensor)}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = logged(trainer)

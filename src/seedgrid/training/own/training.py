@@ -246,6 +246,7 @@ class OwnRun(Run):
             steps_per_epoch=prepared.steps_per_epoch,
             predictions=prepared.predictions,
             norms_every=settings.gradient_norms,
+            keep_weights=settings.keep_best,
             state=state,
         )
         self.trainer = _trainer(
@@ -282,9 +283,7 @@ class OwnRun(Run):
         return [{"step": step, **{name: float(norms.get(name, 0.0)) for name in names}} for step, norms in waiting]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        import torch
-
-        return {name: value for name, value in self.module.state_dict().items() if isinstance(value, torch.Tensor)}
+        return self.steering.weights
 
     def whole(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return weights
