@@ -226,7 +226,7 @@ class Run(ABC):
 
         Raises:
             SIGTERMException: Lightning was asked to end before the course started.
-            Exception: whatever failed; :meth:`give_up` was called.
+            Exception: whatever failed.
         """
 
     @abstractmethod

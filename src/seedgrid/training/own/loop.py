@@ -79,6 +79,7 @@ class Steering(pl.Callback):
         self.weights: dict[str, torch.Tensor] = {}
         self.epoch, self.batch = (0, 0) if state is None else (state["epoch"], state["batch"])  # of the next batch
         self.norms: list[tuple[int, dict[str, torch.Tensor]]] = []
+        self.last_state: dict[str, Any] | None = None  # of a course that has ended before the training
         self._state = state
         self._open = False  # whether a step was taken that is not done
         self._losses: list[torch.Tensor] = []  # of the step's batches so far
@@ -104,7 +105,7 @@ class Steering(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.course.step == 0 and self.course.due:
             # Not by Trainer.validate: modules and data need have nothing ready for another stage than fit.
-            self._generators = generator_states()
+            self._generators = _all_generator_states()
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer._logger_connector.reset_results()
@@ -123,6 +124,8 @@ class Steering(pl.Callback):
             self._state = None
         self.finish_step()
         if self.course.ended:
+            # Where the trial may go on from here: Lightning's teardown, and the user's, come next.
+            self.last_state = state_of(trainer, pl_module, self)
             raise Left
         seed_generators(*step_address(self.seeds.dropout, self.epoch * trainer.num_training_batches + self.batch))
 
@@ -152,7 +155,7 @@ class Steering(pl.Callback):
         self.course.take(mean, float("nan") if rate is None else rate)
         if self.course.due:
             trainer.val_check_batch = batch_idx + 1
-            self._generators = generator_states()
+            self._generators = _all_generator_states()
 
     def finish_step(self) -> None:
         """Say of a step that all of it has happened, once."""
@@ -183,7 +186,7 @@ class Steering(pl.Callback):
         logits = labels = None
         if self._predicted:
             logits, labels = (torch.cat(parts) for parts in zip(*self._predicted, strict=True))
-        set_generator_states(self._generators)  # the training goes on as if nobody had looked
+        _set_all_generator_states(self._generators)  # the training goes on as if nobody had looked
         if self.score not in metrics:
             raise KeyError(f"{self.score}: not logged after step {self.course.step}, only {', '.join(metrics)}")
         self.course.evaluate(
@@ -198,6 +201,17 @@ class Steering(pl.Callback):
                 labels=None if labels is None else labels.long(),
             )
         )
+
+
+def _all_generator_states() -> tuple[tuple[Any, ...], list[torch.Tensor]]:
+    """States of the shared generators, those of GPUs too."""
+    return generator_states(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+
+def _set_all_generator_states(states: tuple[tuple[Any, ...], list[torch.Tensor]]) -> None:
+    set_generator_states(states[0])
+    if states[1]:
+        torch.cuda.set_rng_state_all(states[1])
 
 
 _SUMS = ("value", "cumulated_batch_size")  # what Lightning adds up of a logged value

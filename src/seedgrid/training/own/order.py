@@ -56,6 +56,10 @@ def check_loader(loader: Any) -> None:
         )
     if loader.batch_sampler is None:
         raise InputError(f"{key} has batch_size=None, so that it has no order of batches; give a batch size")
+    if type(loader).__iter__ is not DataLoader.__iter__:
+        raise InputError(
+            f"{key} gives a {type(loader).__name__}, which has an order of its own; give torch's DataLoader"
+        )
     sampler = _sampler(loader)
     with generators_kept():
         if _drawn(loader, 0, 0) != _drawn(loader, 0, 0):

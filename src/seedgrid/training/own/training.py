@@ -45,6 +45,7 @@ class OwnTraining(Training):
         find("training.module", asked.module)
         with generators_kept(), _their_code("training.data"):
             data = make_data(self.settings)
+            seed_generators(*data_address())  # as before the data of a trial are set up
             data.prepare_data()
             data.setup("fit")
             loader = data.train_dataloader()
@@ -179,6 +180,11 @@ def make_module(settings: OwnSettings) -> Any:
             f"training.module._target_={settings.training.module['_target_']}: gives a {type(module).__name__}; give a"
             " LightningModule"
         )
+    if "dataloader_iter" in inspect.signature(module.training_step).parameters:
+        raise InputError(
+            f"training.module._target_={settings.training.module['_target_']}: its training_step takes dataloader_iter, so"
+            " that no seed decides what it draws; let it take batch, batch_idx"
+        )
     return module
 
 
@@ -273,7 +279,7 @@ class OwnRun(Run):
     def state(self) -> dict[str, Any]:
         from seedgrid.training.own.loop import state_of
 
-        return state_of(self.trainer, self.module, self.steering)
+        return self.steering.last_state or state_of(self.trainer, self.module, self.steering)
 
     def take_gradient_norms(self) -> list[dict[str, float]]:
         from seedgrid.training.own.loop import layer_groups
