@@ -22,6 +22,8 @@ from seedgrid.trials.run import run_trial
         ("training.module._target_=their_own.Silent", r"^training\.score=val_loss: validation logs nothing"),
         ("training.data._target_=their_own.Stream", r"reads Endless, an iterable data set"),
         ("+training.data.sampler=own_generator", r"OwnGenerator draws from a generator of its own"),
+        ("training.data._target_=their_own.Reversed", r"gives a Backwards, which has an order of its own"),
+        ("training.module._target_=their_own.Fetching", r"training_step takes dataloader_iter"),
         ("+training.data.rows=0", r"^training\.data"),
         ("training.range=[1,0]", r"^training: training\.range"),
         (

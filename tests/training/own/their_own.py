@@ -83,6 +83,18 @@ class Stream(Points):
         return DataLoader(Endless(), SIZE)
 
 
+class Backwards(DataLoader):
+    """A loader that does as it likes."""
+
+    def __iter__(self):
+        return iter(list(super().__iter__())[::-1])
+
+
+class Reversed(Points):
+    def train_dataloader(self) -> DataLoader:
+        return Backwards(Rows(self.rows, True), SIZE, collate_fn=collate)
+
+
 class Net(pl.LightningModule):
     """Dropout, counts of epochs in a buffer and beside it, means over an epoch, a metric with a state."""
 
@@ -244,3 +256,11 @@ class Lazy(Net):
 class Silent(Net):
     def validation_step(self, batch, batch_idx):
         self.log("val_loss", 1.0, on_step=True, on_epoch=False)
+
+
+class Fetching(Net):
+    """Takes its batches itself."""
+
+    def training_step(self, dataloader_iter):
+        batch, batch_idx, _ = next(dataloader_iter)
+        return super().training_step(batch, batch_idx)

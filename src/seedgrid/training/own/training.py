@@ -182,8 +182,8 @@ def make_module(settings: OwnSettings) -> Any:
         )
     if "dataloader_iter" in inspect.signature(module.training_step).parameters:
         raise InputError(
-            f"training.module._target_={settings.training.module['_target_']}: its training_step takes dataloader_iter, so"
-            " that no seed decides what it draws; let it take batch, batch_idx"
+            f"training.module._target_={settings.training.module['_target_']}: its training_step takes dataloader_iter,"
+            " whose batches begin unseen; let it take batch, batch_idx"
         )
     return module
 
