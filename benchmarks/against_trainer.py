@@ -81,10 +81,11 @@ def prepared(overrides: tuple[str, ...], threads: int) -> dict[str, Any]:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
     from seedgrid.evaluation.schedule import evaluation_steps
-    from seedgrid.settings import steps_per_epoch, total_steps
+    from seedgrid.settings import steps_per_epoch
     from seedgrid.training.process import configure_process
     from seedgrid.training.text.data.sources import load
     from seedgrid.training.text.model.pretrained import locate
+    from seedgrid.training.text.settings import total_steps
 
     configure_process(threads)
     settings = settings_of(list(overrides))
