@@ -56,7 +56,7 @@ transformers_logging.disable_progress_bar()
 
 
 # Folders with the longest tests. They come first, so that short ones are left to fill all cores to the end.
-_LONGEST = ("notebooks", "docs", "sweep", "trials", "benchmarks")
+_LONGEST = ("notebooks", "docs", "sweep", "trials", "examples", "training", "benchmarks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
